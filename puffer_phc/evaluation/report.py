@@ -1,0 +1,148 @@
+"""An evaluation's results as files (``summary.json``, ``motions.tsv``, ``failed.txt``) and as a terminal table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+from rich.text import Text
+
+from puffer_phc.errors import InputError
+from puffer_phc.evaluation.metrics import POSITION_METRICS, ClipResult, SummaryValue, finite_mean
+
+SUMMARY_FILE, MOTIONS_FILE, FAILED_FILE = "summary.json", "motions.tsv", "failed.txt"
+
+
+def write_summary(
+    folder: str | Path, summary: Mapping[str, SummaryValue], results: Sequence[ClipResult], extra: Mapping[str, Any]
+) -> tuple[Path, Path]:
+    """Write ``summary.json``, ``motions.tsv`` and ``failed.txt``, each atomically, replacing older ones.
+
+    Args:
+        folder: an existing folder.
+        summary: what :func:`~puffer_phc.evaluation.metrics.summarize` returned; the JSON object's top-level keys.
+        results: one row of the table each, in this order.
+        extra: anything about the run (checkpoint, options, versions); goes under the JSON key ``extra``.
+
+    Returns:
+        The paths of ``summary.json`` and ``motions.tsv``.
+
+    Raises:
+        InputError: the folder is missing, cannot be written or its disk is full.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(folder, "is not a folder", "create it or name an existing one")
+    document = _json_safe({**summary, "extra": extra})
+    failed = "".join(f"{_one_line(clip.name)}\n" for clip in results if not clip.success)
+    # The summary comes last: where it lies, the other two are complete.
+    _write_atomic(folder / MOTIONS_FILE, _motions_tsv(results))
+    _write_atomic(folder / FAILED_FILE, failed)
+    _write_atomic(folder / SUMMARY_FILE, json.dumps(document, indent=2, allow_nan=False) + "\n")
+    return folder / SUMMARY_FILE, folder / MOTIONS_FILE
+
+
+def summary_table(summary: Mapping[str, SummaryValue], results: Sequence[ClipResult], limit: int = 10) -> Table:
+    """The summary and its ``limit`` hardest clips as a table: failures first, then the largest global error (mm)."""
+    rate = 100.0 * float(summary["success_rate"] or 0.0)
+    table = Table(
+        title=f"success {rate:.1f} % ({summary['clips_succeeded']} of {summary['clips']} clips), errors in mm"
+    )
+    table.add_column("motion", overflow="fold")
+    table.add_column("steps", justify="right")
+    table.add_column("success")
+    for name in POSITION_METRICS:
+        table.add_column(name, justify="right")
+
+    table.add_row("all clips", str(summary["frames"]), "", *_cells(summary, "mpjpe_all", "mpjpel_all"))
+    succeeded = "successful clips" if not summary["no_success"] else "successful clips (none: all)"
+    keys = ("mpjpe_succ", "mpjpel_succ", "mpjpe_pa", "vel_dist", "accel_dist")
+    table.add_row(succeeded, "", "", *_cells(summary, *keys), end_section=True)
+
+    for clip in sorted(results, key=_difficulty, reverse=True)[: max(limit, 0)]:
+        outcome = Text("yes", "green") if clip.success else Text("no", "red")
+        steps = f"{clip.played_steps}/{clip.frames}"
+        # Text, not str: a clip's name may hold square brackets, which rich would read as markup.
+        table.add_row(Text(_one_line(clip.name)), steps, outcome, *_cells(_clip_means(clip), *POSITION_METRICS))
+    return table
+
+
+def _motions_tsv(results: Sequence[ClipResult]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, delimiter="\t", lineterminator="\n")
+    writer.writerow(("motion", "frames", "played_steps", "success", *POSITION_METRICS))
+    for clip in results:
+        means = (_number(value, digits=3) for value in _clip_means(clip).values())
+        writer.writerow((_one_line(clip.name), clip.frames, clip.played_steps, int(clip.success), *means))
+    return buffer.getvalue()
+
+
+def _clip_means(clip: ClipResult) -> dict[str, float | None]:
+    return {key: finite_mean(np.asarray(clip.metrics[key], dtype=np.float64)) for key in POSITION_METRICS}
+
+
+def _difficulty(clip: ClipResult) -> tuple[bool, float]:
+    error = finite_mean(np.asarray(clip.metrics["mpjpe_g"], dtype=np.float64))
+    return not clip.success, math.inf if error is None else error
+
+
+def _cells(values: Mapping[str, SummaryValue], *keys: str) -> list[str]:
+    return [_number(values[key], digits=1) or "-" for key in keys]
+
+
+def _number(value: SummaryValue, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def _one_line(name: str) -> str:
+    """``name`` without tabs and line breaks, which would tear a row apart."""
+    return " ".join(name.split())
+
+
+def _json_safe(value: Any) -> Any:
+    """``value`` in JSON's own types: NaN and infinity become null, arrays lists, anything unknown its text."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _json_safe(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_json_safe(item) for item in value]
+    return str(value)
+
+
+def _write_atomic(path: Path, text: str) -> None:
+    """Replace ``path`` by ``text`` so that a reader sees the old file or the new one, never a part."""
+    temporary: str | None = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's 0600 would hide the report from the group
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        reason = error.strerror or str(error)
+        raise InputError(path, f"cannot be written ({reason})", "free some space or name a writable folder") from error
+
+
+def _umask() -> int:
+    """The process's file-creation mask, which can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,39 @@
+"""What a motion is, whatever file it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class MotionClip:
+    """One motion of one body: a root path and the rotation of every body relative to its parent.
+
+    Attributes:
+        name: identifies the clip in tables and failure lists; unique within one load.
+        fps: frames per second, > 0.
+        body_names: the B bodies in the robot's own MJCF order; a robot with other names refuses the clip.
+        root_pos: (T, 3) float64 m, world position of the root body's origin, z up.
+        local_rot: (T, B, 4) float64 wxyz, rotation of each body in its parent's frame (the root: in the world).
+            All identities are the robot's zero pose (SMPL: T-pose facing +x).
+        source: the file the clip was read from, for messages.
+    """
+
+    name: str
+    fps: float
+    body_names: tuple[str, ...]
+    root_pos: Tensor
+    local_rot: Tensor
+    source: str = field(default="", compare=False)
+
+    @property
+    def num_frames(self) -> int:
+        """Frames T."""
+        return int(self.root_pos.shape[0])
+
+    @property
+    def duration(self) -> float:
+        """Seconds between the first and the last frame, (T - 1) / fps."""
+        return (self.num_frames - 1) / self.fps

@@ -1,0 +1,77 @@
+"""Which moment of which clip an episode starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from puffer_phc.motions.library import MotionLibrary
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """How episode starts are drawn.
+
+    Attributes:
+        adaptive: share of starts drawn in proportion to recent failures; the rest are uniform over clips and within
+            each clip, as in PHC. 0 is PHC's uniform sampling.
+        bin_seconds: clips are cut into bins of this length; failures are counted per bin.
+        ema: weight of a rollout's failures in the running failure rate.
+        lead_seconds: an adaptive start lies this long before the failure it wants to practise, at most.
+    """
+
+    adaptive: float = 0.5
+    bin_seconds: float = 1.0
+    ema: float = 0.05
+    lead_seconds: float = 0.5
+
+
+class MotionSampler:
+    """Draws clips and start times, more often where episodes have failed lately.
+
+    The uniform share is a floor: no moment's probability ever reaches zero (PHC's own weighting lets clips that never
+    failed vanish).
+
+    Attributes:
+        failures: (K,) running failures per bin and rollout, the state to save.
+    """
+
+    def __init__(self, library: MotionLibrary, cfg: SamplingConfig, generator: torch.Generator) -> None:
+        self._library, self._cfg, self._generator = library, cfg, generator
+        device = library.device
+        bins = torch.ceil(library.duration / cfg.bin_seconds).long().clamp_min(1)
+        self._first_bin = torch.cumsum(bins, dim=0) - bins
+        self._clip_of_bin = torch.repeat_interleave(torch.arange(library.num_clips, device=device), bins)
+        self._bins = bins
+        total = len(self._clip_of_bin)
+        self.failures = torch.zeros(total, device=device)
+        self._new_failures = torch.zeros(total, device=device)
+
+    def sample(self, count: int) -> tuple[Tensor, Tensor]:
+        """Draw ``count`` clips (count,) int64 and start times (count,) s."""
+        library, cfg, device = self._library, self._cfg, self._library.device
+        random = torch.rand(4, count, device=device, generator=self._generator)
+        clip = (random[0] * library.num_clips).long().clamp_max(library.num_clips - 1)
+        time = random[1] * library.duration[clip]
+        if cfg.adaptive == 0.0:
+            return clip, time
+        cumulative = torch.cumsum(self.failures, dim=0)
+        hard = torch.searchsorted(cumulative, random[0] * cumulative[-1]).clamp_max(len(cumulative) - 1)
+        hard_clip = self._clip_of_bin[hard]
+        offset = random[1] * (cfg.bin_seconds + cfg.lead_seconds) - cfg.lead_seconds
+        hard_time = (hard - self._first_bin[hard_clip]) * cfg.bin_seconds + offset
+        hard_time = torch.minimum(hard_time.clamp_min(0.0), library.duration[hard_clip])
+        adaptive = (random[2] < cfg.adaptive) & (cumulative[-1] > 0)
+        return torch.where(adaptive, hard_clip, clip), torch.where(adaptive, hard_time, time)
+
+    def record(self, clip_ids: Tensor, times: Tensor, failed: Tensor) -> None:
+        """Count the failures of one control step: clips (N,), times (N,) s, failed (N,) bool."""
+        bin_in_clip = torch.minimum((times / self._cfg.bin_seconds).long(), self._bins[clip_ids] - 1)
+        self._new_failures.index_add_(0, self._first_bin[clip_ids] + bin_in_clip, failed.float())
+
+    def update(self) -> None:
+        """Fold the failures counted since the last call into the running rates; call once per rollout."""
+        self.failures.lerp_(self._new_failures, self._cfg.ema)
+        self._new_failures.zero_()

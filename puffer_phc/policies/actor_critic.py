@@ -1,0 +1,152 @@
+"""Actor and critic networks: LayerNorm-SiLU MLPs, each optionally with an LSTM."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from puffer_phc.policies.normalizer import RunningNorm
+
+PolicyKind = Literal["mlp", "lstm", "lstm_critic"]
+PHC_HIDDEN = (2048, 1536, 1024, 1024, 512, 512)
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """Network sizes and exploration.
+
+    Attributes:
+        kind: ``mlp``; ``lstm`` puts an LSTM behind both trunks; ``lstm_critic`` behind the critic's alone.
+        hidden: widths of the hidden layers of actor and critic; None for PHC's on a GPU and a small net on a CPU.
+        lstm_size: units of an LSTM.
+        log_std: log of the exploration noise in action units. PHC's -2.9 leaves a trust region too small to move in.
+        learn_std: train the noise, one number per action, starting from ``log_std``.
+    """
+
+    kind: PolicyKind = "mlp"
+    hidden: tuple[int, ...] | None = None
+    lstm_size: int = 256
+    log_std: float = -2.0
+    learn_std: bool = False
+
+
+class Trunk(nn.Module):
+    """Observations (..., O) to features (..., hidden[-1]): linear layers with SiLU between, LayerNorm before the last.
+
+    With ``lstm_size`` an LSTM follows; its state (S, 2 H) is hidden and cell side by side, and features are (..., H).
+    """
+
+    def __init__(self, num_obs: int, hidden: tuple[int, ...], lstm_size: int = 0) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        sizes = (num_obs, *hidden)
+        for index, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+            layers.append(_linear(fan_in, fan_out, math.sqrt(2)))
+            if index == len(hidden) - 1:
+                layers.append(nn.LayerNorm(fan_out))
+            layers.append(nn.SiLU())
+        self.mlp = nn.Sequential(*layers)
+        self.cell = nn.LSTMCell(hidden[-1], lstm_size) if lstm_size else None
+        self.num_features = lstm_size or hidden[-1]
+        self.state_size = 2 * lstm_size
+
+    def forward(self, obs: Tensor, state: Tensor, fresh: Tensor) -> tuple[Tensor, Tensor]:
+        """Unroll over time.
+
+        Args:
+            obs: (S, L, O) normalised observations, L steps of S sequences.
+            state: (S, state_size) at the first step.
+            fresh: (S, L) bool, the step begins an episode: the state is zeroed before it.
+
+        Returns:
+            Features (S, L, F) and the state after the last step.
+        """
+        features = self.mlp(obs)
+        if self.cell is None:
+            return features, state
+        hidden, cell = state.chunk(2, dim=-1)
+        outputs = []
+        for step in range(obs.shape[1]):
+            keep = (~fresh[:, step, None]).to(features.dtype)
+            hidden, cell = self.cell(features[:, step], (hidden * keep, cell * keep))
+            outputs.append(hidden)
+        return torch.stack(outputs, dim=1), torch.cat((hidden, cell), dim=-1)
+
+
+class ActorCritic(nn.Module):
+    """Gaussian policy with a state-independent standard deviation, and a value function of its own weights.
+
+    Attributes:
+        obs_norm: normaliser; the other methods take observations that have passed it.
+        log_std: (A,), a parameter if trained, a buffer if not.
+        state_size: numbers of recurrent state per environment, 0 for an MLP.
+    """
+
+    log_std: Tensor
+
+    def __init__(self, num_obs: int, num_actions: int, cfg: PolicyConfig, hidden: tuple[int, ...]) -> None:
+        super().__init__()
+        self.num_obs, self.num_actions = num_obs, num_actions
+        self.obs_norm = RunningNorm(num_obs)
+        self.actor = Trunk(num_obs, hidden, cfg.lstm_size if cfg.kind == "lstm" else 0)
+        self.critic = Trunk(num_obs, hidden, cfg.lstm_size if cfg.kind != "mlp" else 0)
+        self.mean_head = _linear(self.actor.num_features, num_actions, 0.01)
+        self.value_head = _linear(self.critic.num_features, 1, 0.01)
+        log_std = torch.full((num_actions,), cfg.log_std)
+        if cfg.learn_std:
+            self.log_std = nn.Parameter(log_std)
+        else:
+            self.register_buffer("log_std", log_std)
+        self.state_size = self.actor.state_size + self.critic.state_size
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether there is any state to carry."""
+        return self.state_size > 0
+
+    def initial_state(self, count: int) -> Tensor:
+        """Zero state (count, state_size)."""
+        return torch.zeros(count, self.state_size, device=self.log_std.device)
+
+    def forward(self, obs: Tensor, state: Tensor, fresh: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Unroll both networks; arguments as in :meth:`Trunk.forward`.
+
+        Returns:
+            Action means (S, L, A), values (S, L) and the state after the last step.
+        """
+        actor_state, critic_state = state.split((self.actor.state_size, self.critic.state_size), dim=-1)
+        actor_features, actor_state = self.actor(obs, actor_state, fresh)
+        critic_features, critic_state = self.critic(obs, critic_state, fresh)
+        values = self.value_head(critic_features).squeeze(-1)
+        return self.mean_head(actor_features), values, torch.cat((actor_state, critic_state), dim=-1)
+
+    def step(self, obs: Tensor, state: Tensor, fresh: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """One step: means (N, A), values (N,), state, of observations (N, O) and ``fresh`` (N,)."""
+        mean, value, state = self(obs[:, None], state, fresh[:, None])
+        return mean[:, 0], value[:, 0], state
+
+    def act(self, obs: Tensor, state: Tensor, fresh: Tensor) -> tuple[Tensor, Tensor]:
+        """The deterministic action (N, A) for raw observations (N, O), and the next state."""
+        mean, _, state = self.step(self.obs_norm(obs), state, fresh)
+        return mean, state
+
+    def log_prob(self, mean: Tensor, action: Tensor) -> Tensor:
+        """Log density (...,) of unclipped actions (..., A)."""
+        scaled = (action - mean) * torch.exp(-self.log_std)
+        constant = self.log_std.sum() + 0.5 * self.num_actions * math.log(2 * math.pi)
+        return -0.5 * scaled.square().sum(dim=-1) - constant
+
+    def entropy(self) -> Tensor:
+        """Entropy of the action distribution, the same in every state."""
+        return self.log_std.sum() + 0.5 * self.num_actions * (1 + math.log(2 * math.pi))
+
+
+def _linear(fan_in: int, fan_out: int, gain: float) -> nn.Linear:
+    layer = nn.Linear(fan_in, fan_out)
+    nn.init.orthogonal_(layer.weight, gain)
+    nn.init.zeros_(layer.bias)
+    return layer

@@ -1,0 +1,209 @@
+"""The 24-body, 69-dof SMPL humanoid, generated from ``smpl_table.py`` with MuJoCo's model editor.
+
+Each of the 23 joints is a ball joint driven by three position actuators of unit gear: an actuator's length is then
+exactly one component of the joint's exponential map, which is how Isaac Gym treats three co-located hinges.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import mujoco
+import torch
+
+from poselib.skeleton import Skeleton
+from puffer_phc.robots.robot import FLOOR, PhysicsOptions, Robot
+from puffer_phc.robots.smpl_table import BODY_NAMES, COLLISION_EXCLUDES, PARENTS, SMPL_BODIES, BodyRow, Vec3
+
+ARMATURE = 0.02  # kg m2, as in PHC's asset
+DAMPING_RATIO = 0.1  # kd / kp
+# Limits in the asset are +-180 degrees (720 at shoulders and elbows), so PHC's rule min(1.2 max|limit|, pi) gives pi.
+ACTION_SCALE = math.pi
+KNEE_PITCH_SCALE = 5.0  # PHC's "stronger knee": the y axis of both knees
+FROZEN_BODIES = ("L_Toe", "R_Toe", "L_Hand", "R_Hand")
+BODY_SETS = {
+    "feet": ("L_Ankle", "L_Toe", "R_Ankle", "R_Toe"),
+    "hands": ("L_Hand", "R_Hand"),
+    # PHC's evaluation leaves hands and toes out of the failure test.
+    "evaluation": tuple(name for name in BODY_NAMES if name not in FROZEN_BODIES),
+}
+_INTEGRATORS = {
+    "discrete": mujoco.mjtIntegrator.mjINT_DISCRETE,
+    "implicitfast": mujoco.mjtIntegrator.mjINT_IMPLICITFAST,
+}
+_SKIN = (0.35, 0.55, 0.75, 1.0)
+
+
+def smpl_robot(
+    physics: PhysicsOptions | None = None,
+    kp_scale: float = 1.0,
+    kd_scale: float = 1.0,
+    self_collision: bool = True,
+    offsets: Sequence[Vec3] | None = None,
+) -> Robot:
+    """Build the humanoid.
+
+    Args:
+        physics: time stepping; None for the defaults.
+        kp_scale: multiplies every stiffness.
+        kd_scale: multiplies every damping.
+        self_collision: whether body parts collide with each other.
+        offsets: joint offsets (24 x 3, m, MJCF order, upright frame) of another body shape; None for the mean body.
+            Shapes are stretched along with their limb.
+    """
+    physics = physics or PhysicsOptions()
+    rows = _reshaped(offsets) if offsets is not None else SMPL_BODIES
+    spec = _scene(physics)
+    _add_bodies(spec, rows, self_collision)
+    _add_actuators(spec, rows, kp_scale, kd_scale)
+    model = spec.compile()
+    skeleton_offsets = torch.tensor([(0.0, 0.0, 0.0), *(row.pos for row in rows[1:])], dtype=torch.float64)
+    kp = torch.tensor([row.kp * kp_scale for row in rows[1:] for _ in "xyz"])
+    return Robot(
+        name="smpl",
+        model=model,
+        skeleton=Skeleton(BODY_NAMES, PARENTS, skeleton_offsets),
+        kp=kp,
+        kd=kp * DAMPING_RATIO * kd_scale / kp_scale,
+        action_scale=_action_scale(),
+        frozen_dofs=torch.tensor([row.name in FROZEN_BODIES for row in rows[1:] for _ in "xyz"]),
+        body_sets=BODY_SETS,
+    )
+
+
+def _action_scale() -> torch.Tensor:
+    scale = torch.full((len(BODY_NAMES) - 1, 3), ACTION_SCALE)
+    for knee in ("L_Knee", "R_Knee"):
+        scale[BODY_NAMES.index(knee) - 1, 1] = KNEE_PITCH_SCALE
+    return scale.flatten()
+
+
+def _reshaped(offsets: Sequence[Vec3]) -> tuple[BodyRow, ...]:
+    """The table with other joint offsets: shapes grow with the mean length of the offsets at their body's ends."""
+    if len(offsets) != len(SMPL_BODIES):
+        raise ValueError(f"expected {len(SMPL_BODIES)} joint offsets, got {len(offsets)}")
+
+    def limb_scale(body: int) -> float:
+        children = [child for child, parent in enumerate(PARENTS) if parent == body] or [body]
+        ratios = [math.dist(offsets[c], (0, 0, 0)) / math.dist(SMPL_BODIES[c].pos, (0, 0, 0)) for c in children]
+        return sum(ratios) / len(ratios)
+
+    rows = []
+    for body, row in enumerate(SMPL_BODIES):
+        scale = limb_scale(body)
+        rows.append(
+            row._replace(
+                pos=tuple(offsets[body]),
+                geom_pos=tuple(scale * x for x in row.geom_pos),
+                size=tuple(scale * x for x in row.size),
+            )
+        )
+    return tuple(rows)
+
+
+def _scene(physics: PhysicsOptions) -> mujoco.MjSpec:
+    """Options, floor, light and sky; the robot is added to it."""
+    spec = mujoco.MjSpec()
+    spec.modelname = "smpl"
+    option = spec.option
+    option.timestep = physics.timestep
+    option.integrator = _INTEGRATORS[physics.integrator]
+    option.solver = mujoco.mjtSolver.mjSOL_NEWTON
+    option.cone = mujoco.mjtCone.mjCONE_PYRAMIDAL
+    option.iterations = 10
+    option.ls_iterations = 20
+    option.tolerance = 1e-6
+    spec.visual.global_.offwidth = 1920
+    spec.visual.global_.offheight = 1080
+    spec.visual.quality.shadowsize = 2048
+    spec.visual.headlight.ambient = (0.35, 0.35, 0.35)
+    spec.visual.headlight.diffuse = (0.35, 0.35, 0.35)
+    spec.add_texture(
+        name="sky",
+        type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
+        builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
+        rgb1=(0.85, 0.9, 0.95),
+        rgb2=(0.55, 0.65, 0.78),
+        width=256,
+        height=256,
+    )
+    spec.add_texture(
+        name="checker",
+        type=mujoco.mjtTexture.mjTEXTURE_2D,
+        builtin=mujoco.mjtBuiltin.mjBUILTIN_CHECKER,
+        rgb1=(0.78, 0.8, 0.82),
+        rgb2=(0.68, 0.71, 0.74),
+        width=256,
+        height=256,
+    )
+    textures = [""] * mujoco.mjtTextureRole.mjNTEXROLE
+    textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "checker"
+    spec.add_material(name="floor", textures=textures, texrepeat=(1, 1), texuniform=True)
+    spec.worldbody.add_light(
+        name="sun", type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, pos=(0, 0, 6), dir=(0.3, 0.25, -1), castshadow=True
+    )
+    # Mixed with the robot's shapes, the larger condim (3: friction) and the mean of friction and softness hold.
+    spec.worldbody.add_geom(
+        name=FLOOR,
+        type=mujoco.mjtGeom.mjGEOM_PLANE,
+        size=(0, 0, 1),
+        material="floor",
+        condim=3,
+        friction=(1, 0.05, 0.05),
+        **_softness(physics.timestep),
+    )
+    return spec
+
+
+def _softness(timestep: float) -> dict[str, list[float]]:
+    """Contact time constant, PHC's 0.015 s but never below two steps (MuJoCo's stability bound), and impedance."""
+    return {"solref": [max(0.015, 2 * timestep), 1.0], "solimp": [0.9, 0.99, 0.003, 0.5, 2.0]}
+
+
+def _add_bodies(spec: mujoco.MjSpec, rows: tuple[BodyRow, ...], self_collision: bool) -> None:
+    bodies = {}
+    for row in rows:
+        if row.parent is None:
+            body = spec.worldbody.add_body(name=row.name, pos=(0, 0, 0.95))
+            body.add_freejoint(name="root")
+        else:
+            body = bodies[row.parent].add_body(name=row.name, pos=row.pos)
+            body.add_joint(name=row.name, type=mujoco.mjtJoint.mjJNT_BALL, armature=ARMATURE)
+        bodies[row.name] = body
+        _add_shape(body, row, self_collision, spec.option.timestep)
+    for first, second in COLLISION_EXCLUDES:
+        spec.add_exclude(bodyname1=first, bodyname2=second)
+
+
+def _add_shape(body: mujoco.MjsBody, row: BodyRow, self_collision: bool, timestep: float) -> None:
+    shape: dict[str, object]
+    if row.shape == "capsule":
+        shape = {"type": mujoco.mjtGeom.mjGEOM_CAPSULE, "fromto": row.geom_pos, "size": (*row.size, 0, 0)}
+    elif row.shape == "sphere":
+        shape = {"type": mujoco.mjtGeom.mjGEOM_SPHERE, "pos": row.geom_pos, "size": (*row.size, 0, 0)}
+    else:
+        shape = {"type": mujoco.mjtGeom.mjGEOM_BOX, "pos": row.geom_pos, "size": row.size}
+    body.add_geom(
+        name=row.name,
+        density=row.density,
+        condim=1,
+        friction=(1, 0.05, 0.05),
+        # A shape that collides with the floor alone answers the floor's type without offering one of its own bit.
+        contype=1,
+        conaffinity=1 if self_collision else 0,
+        rgba=_SKIN,
+        **_softness(timestep),
+        **shape,
+    )
+
+
+def _add_actuators(spec: mujoco.MjSpec, rows: tuple[BodyRow, ...], kp_scale: float, kd_scale: float) -> None:
+    """Position servos: force = kp (ctrl - length) - kd velocity, integrated implicitly by the engine."""
+    for row in rows[1:]:
+        kp, kd = row.kp * kp_scale, row.kp * DAMPING_RATIO * kd_scale
+        for axis, name in enumerate("xyz"):
+            actuator = spec.add_actuator(name=f"{row.name}_{name}", target=row.name)
+            actuator.trntype = mujoco.mjtTrn.mjTRN_JOINT
+            actuator.gear[:3] = [float(axis == i) for i in range(3)]
+            actuator.set_to_position(kp=kp, kv=kd)

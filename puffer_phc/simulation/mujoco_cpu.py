@@ -1,0 +1,79 @@
+"""The CPU engine: ``mujoco.batch`` steps all environments on all cores."""
+
+from __future__ import annotations
+
+import mujoco
+import torch
+from mujoco.batch import Batch
+from torch import Tensor
+
+import gymtorch
+from poselib.rotations import quat_rotate_inverse
+from puffer_phc.robots.robot import PhysicsOptions, Robot
+from puffer_phc.robots.state import BodyState, MotionState
+from puffer_phc.simulation.kinematics import TreeKinematics
+
+MAX_SPEED = 150.0  # rad/s or m/s of any degree of freedom; tracked motion stays below 40
+
+
+class MujocoCpu:
+    """See :class:`puffer_phc.simulation.simulator.Simulator`. Physics is float64, what it hands out float32."""
+
+    def __init__(self, robot: Robot, num_envs: int, physics: PhysicsOptions, threads: int = 0) -> None:
+        """Start ``num_envs`` humanoids in their default pose.
+
+        Args:
+            robot: what to simulate.
+            num_envs: N.
+            physics: substeps of a control step; its time step and integrator are already in the robot's model.
+            threads: worker threads, 0 for all cores.
+        """
+        self.robot, self.num_envs, self.device = robot, num_envs, torch.device("cpu")
+        self._substeps = physics.substeps
+        self._batch = Batch(robot.model, num_envs, threads)
+        self._qpos, self._qvel, self._ctrl, self._warmstart = (
+            gymtorch.wrap(self._batch.bind(name)) for name in ("qpos", "qvel", "ctrl", "qacc_warmstart")
+        )
+        self._force = gymtorch.wrap(self._batch.bind("actuator_force"), readonly_ok=True)
+        self._kinematics = TreeKinematics(robot.skeleton, num_envs, self.device)
+        self._batch.reset()
+        self.dof_vel, self.dof_force = torch.zeros(num_envs, robot.num_dofs), torch.zeros(num_envs, robot.num_dofs)
+        self.diverged = torch.zeros(num_envs, dtype=torch.bool)
+        self._read()
+
+    def step(self, target: Tensor) -> None:
+        """Advance one control step with PD targets (N, D) rad."""
+        self._ctrl.copy_(target)
+        self._batch.step(nstep=self._substeps)
+        self._read()
+
+    def reset(self, which: Tensor, state: MotionState) -> None:
+        """Place the environments ``which``, a mask (N,) bool with N rows or a list (K,) int64 with K rows."""
+        if which.dtype == torch.bool:
+            ids = which.nonzero().squeeze(1)
+            state = MotionState(*(rows[ids] for rows in state))
+        else:
+            ids = which
+        rot = state.local_rot
+        self._qpos[ids] = self.robot.qpos(state.root_pos, rot).double()
+        root_ang_vel = quat_rotate_inverse(rot[:, 0], state.root_ang_vel)  # MuJoCo wants it in the body's frame
+        self._qvel[ids] = torch.cat((state.root_vel, root_ang_vel, state.dof_vel), dim=1).double()
+        self._warmstart[ids] = 0.0
+        for own, new in zip(self.bodies, state.bodies, strict=True):
+            own[ids] = new
+        self.dof_vel[ids] = state.dof_vel
+        self.dof_force[ids] = 0.0
+        self.diverged[ids] = False
+
+    def qpos(self) -> Tensor:
+        """MuJoCo positions (N, nq) float64, a copy."""
+        return self._qpos.clone()
+
+    def _read(self) -> None:
+        qvel = self._qvel.float()
+        self.bodies: BodyState = self._kinematics(self._qpos.float(), qvel)
+        self.dof_vel.copy_(qvel[:, 6:])
+        self.dof_force.copy_(self._force)
+        # A comparison with NaN is false, so this also finds what is not finite.
+        torch.logical_not(qvel.abs().amax(dim=1) < MAX_SPEED, out=self.diverged)
+

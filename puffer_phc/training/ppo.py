@@ -1,0 +1,218 @@
+"""The PPO update."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from puffer_phc.policies.actor_critic import ActorCritic
+from puffer_phc.training.rollout import RolloutBuffer
+
+METRIC_NAMES = (
+    "policy_loss",
+    "value_loss",
+    "bound_loss",
+    "l2_init_loss",
+    "approx_kl",
+    "clip_fraction",
+    "grad_norm",
+    "ratio_error_first",
+)
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """The update of one rollout.
+
+    Attributes:
+        minibatches: parts that each epoch is cut into, in a new random order every time.
+        epochs: passes over the rollout.
+        gamma, gae_lambda: discount and advantage decay.
+        clip: half width of the trusted range of the importance ratio.
+        value_clip: as ``clip``, for the change of the value; 0 turns clipping off.
+        value_coef, entropy_coef, bound_coef, l2_init_coef: weights of the losses.
+        action_bound: action means beyond this are pulled back by the bound loss.
+        learning_rate: of the first update; afterwards it follows ``target_kl``.
+        target_kl: the learning rate goes down when a minibatch moved the policy by twice this, up below half of it;
+            0 keeps the learning rate fixed.
+        min_learning_rate, max_learning_rate: its range.
+        warmup_updates: updates over which the learning rate rises linearly to its value.
+        max_grad_norm: gradients are scaled down to this norm.
+        segment: steps of back-propagation through time; only for recurrent policies.
+    """
+
+    minibatches: int = 4
+    epochs: int = 4
+    gamma: float = 0.97
+    gae_lambda: float = 0.95
+    clip: float = 0.2
+    value_clip: float = 0.2
+    value_coef: float = 1.2
+    entropy_coef: float = 0.0
+    bound_coef: float = 10.0
+    l2_init_coef: float = 0.0
+    action_bound: float = 0.9
+    learning_rate: float = 3e-4
+    target_kl: float = 0.06
+    min_learning_rate: float = 1e-6
+    max_learning_rate: float = 2e-3
+    warmup_updates: int = 0
+    max_grad_norm: float = 10.0
+    segment: int = 8
+
+
+LR_FACTOR = 1.5
+
+
+class PPO:
+    """Optimiser and losses; the learning rate lives on the device, so adapting it never waits for it.
+
+    Attributes:
+        optimizer: Adam over all parameters.
+        learning_rate: () tensor, before warm-up.
+        updates: rollouts learned from so far.
+    """
+
+    def __init__(self, policy: ActorCritic, cfg: PPOConfig) -> None:
+        self.policy, self.cfg = policy, cfg
+        device = policy.log_std.device
+        self.learning_rate = torch.tensor(cfg.learning_rate, device=device)
+        self._applied_rate = self.learning_rate.clone()
+        self.optimizer = torch.optim.Adam(policy.parameters(), lr=self._applied_rate, eps=1e-5, fused=True)
+        self.updates = 0
+        self._initial = [parameter.detach().clone() for parameter in policy.parameters()] if cfg.l2_init_coef else []
+
+    def update(self, buffer: RolloutBuffer, advantages: Tensor, returns: Tensor, generator: torch.Generator) -> Tensor:
+        """Learn from one rollout.
+
+        Args:
+            buffer: the rollout.
+            advantages, returns: (T, N) from :func:`puffer_phc.training.advantage.gae`.
+            generator: draws the order of samples.
+
+        Returns:
+            Metrics (8,) in the order of ``METRIC_NAMES``, means over all minibatches, on the device.
+        """
+        batches = Batches(self.policy, buffer, advantages, returns)
+        total = torch.zeros(len(METRIC_NAMES), device=advantages.device)
+        count = 0
+        for _ in range(self.cfg.epochs):
+            order = torch.randperm(batches.count, device=advantages.device, generator=generator)
+            for ids in order.chunk(self.cfg.minibatches):
+                metrics = self._step(batches.take(ids))
+                total[:-1] += metrics[:-1]
+                if count == 0:
+                    total[-1] = metrics[-1]
+                count += 1
+        self.updates += 1
+        total[:-1] /= count
+        return total
+
+    def _step(self, batch: Batch) -> Tensor:
+        loss, metrics = self.loss(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        grad_norm = nn.utils.clip_grad_norm_(self.policy.parameters(), self.cfg.max_grad_norm)
+        self._adapt_learning_rate(metrics[4])
+        self.optimizer.step()
+        metrics[6] = grad_norm
+        return metrics
+
+    def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Total loss () of a minibatch and its metrics (8,), detached."""
+        cfg, policy = self.cfg, self.policy
+        mean, value, _ = policy(batch.obs, batch.state, batch.fresh)
+        log_ratio = policy.log_prob(mean, batch.action) - batch.log_prob
+        ratio = log_ratio.exp()
+        advantage = (batch.advantage - batch.advantage.mean()) / (batch.advantage.std() + 1e-8)
+        surrogate = torch.minimum(ratio * advantage, ratio.clamp(1 - cfg.clip, 1 + cfg.clip) * advantage)
+        policy_loss = -surrogate.mean()
+        value_loss = _value_loss(value, batch.value, batch.returns, cfg.value_clip)
+        bound_loss = (mean.abs() - cfg.action_bound).clamp_min(0.0).square().mean()
+        loss = policy_loss + cfg.value_coef * value_loss + cfg.bound_coef * bound_loss
+        l2_init = torch.zeros_like(loss)
+        if cfg.l2_init_coef:
+            pairs = zip(policy.parameters(), self._initial, strict=True)
+            l2_init = torch.stack([(now - start).square().mean() for now, start in pairs]).sum()
+            loss = loss + cfg.l2_init_coef * l2_init
+        if cfg.entropy_coef:
+            loss = loss - cfg.entropy_coef * policy.entropy()
+        with torch.no_grad():
+            # Schulman's low-variance estimate of KL(old || new).
+            approx_kl = (ratio - 1 - log_ratio).mean()
+            clipped = ((ratio - 1).abs() > cfg.clip).float().mean()
+            error = (ratio - 1).abs().amax()
+            zero = torch.zeros_like(error)
+            metrics = torch.stack(
+                (policy_loss, value_loss, bound_loss, l2_init, approx_kl, clipped, zero, error)
+            ).detach()
+        return loss, metrics
+
+    def _adapt_learning_rate(self, kl: Tensor) -> None:
+        cfg, rate = self.cfg, self.learning_rate
+        if cfg.target_kl:
+            rate = torch.where(kl > 2 * cfg.target_kl, rate / LR_FACTOR, rate)
+            rate = torch.where(kl < 0.5 * cfg.target_kl, rate * LR_FACTOR, rate)
+            self.learning_rate.copy_(rate.clamp(cfg.min_learning_rate, cfg.max_learning_rate))
+        warmup = min(1.0, (self.updates + 1) / (cfg.warmup_updates + 1))
+        self._applied_rate.copy_(self.learning_rate * warmup)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """S sequences of L steps (L = 1 without recurrence); shapes as in :class:`Batches`."""
+
+    obs: Tensor
+    action: Tensor
+    log_prob: Tensor
+    value: Tensor
+    advantage: Tensor
+    returns: Tensor
+    fresh: Tensor
+    state: Tensor
+
+
+class Batches:
+    """A rollout cut into ``count`` sequences of ``length`` steps that can be drawn in any order."""
+
+    def __init__(self, policy: ActorCritic, buffer: RolloutBuffer, advantages: Tensor, returns: Tensor) -> None:
+        self.length = buffer.segment if policy.recurrent else 1
+        self._fields = [
+            self._sequences(tensor)
+            for tensor in (
+                buffer.obs,
+                buffer.actions,
+                buffer.log_probs,
+                buffer.values,
+                advantages,
+                returns,
+                buffer.fresh,
+            )
+        ]
+        self.count = self._fields[0].shape[0]
+        self._states = buffer.states.flatten(0, 1)
+        if not policy.recurrent:
+            self._states = self._states.new_zeros(1, 0).expand(self.count, 0)
+
+    def _sequences(self, tensor: Tensor) -> Tensor:
+        """(T, N, ...) to (T / L * N, L, ...); a view when L = 1."""
+        horizon, envs = tensor.shape[:2]
+        if self.length == 1:
+            return tensor.reshape(horizon * envs, 1, *tensor.shape[2:])
+        parts = tensor.reshape(horizon // self.length, self.length, envs, *tensor.shape[2:])
+        return parts.transpose(1, 2).flatten(0, 1)
+
+    def take(self, ids: Tensor) -> Batch:
+        """The sequences ``ids`` (S,)."""
+        return Batch(*(field.index_select(0, ids) for field in self._fields), self._states.index_select(0, ids))
+
+
+def _value_loss(value: Tensor, old_value: Tensor, returns: Tensor, clip: float) -> Tensor:
+    """Mean squared error, or with ``clip`` the larger of it and that of a value held near its old one."""
+    error = (value - returns).square()
+    if clip:
+        held = old_value + (value - old_value).clamp(-clip, clip)
+        error = torch.maximum(error, (held - returns).square())
+    return error.mean()
