@@ -167,6 +167,11 @@ def _encode(text: object, encoding: object = "latin1") -> bytes:
     return text.encode("latin-1")
 
 
+def _empty_bytes() -> bytes:
+    # Python 3 writes an empty byte string as this call in protocols 0 to 2.
+    return b""
+
+
 def _ordered_dict(*args: object) -> OrderedDict:
     if args:
         raise PickleFault("an ordered dictionary is filled in an unexpected way")
@@ -216,6 +221,8 @@ _CALLABLES: dict[str, Callable[..., Any] | None] = {
     "numpy.core.numeric._frombuffer": _frombuffer,
     "numpy._core.numeric._frombuffer": _frombuffer,
     "_codecs.encode": _encode,
+    "__builtin__.bytes": _empty_bytes,
+    "builtins.bytes": _empty_bytes,
     "collections.OrderedDict": _ordered_dict,
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
     LOAD_STORAGE: None,

@@ -2,8 +2,10 @@
 
 import numpy as np
 import torch
+from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from puffer_phc.errors import InputError
 from puffer_phc.motions.clip import MotionClip
 from puffer_phc.robots.smpl_table import BODY_NAMES, SMPL_JOINT_ORDER
 
@@ -59,3 +61,24 @@ def one_line(error):
     assert error.value.fault
     assert error.value.remedy
     return text
+
+
+def damage(data, content):
+    """``content`` with up to three bytes changed and perhaps its end cut off, drawn by hypothesis."""
+    content = bytearray(content)
+    for _ in range(data.draw(st.integers(0, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    if data.draw(st.booleans()):
+        del content[data.draw(st.integers(0, len(content))) :]
+    return bytes(content)
+
+
+def load_or_refuse(load, path):
+    """The result of ``load(path)``, or None where it raised InputError in one line; anything else is a bug."""
+    error = None
+    try:
+        return load(path)
+    except InputError as caught:
+        error = caught
+    assert "\n" not in str(error)
+    return None

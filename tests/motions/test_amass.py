@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from clips import U, one_line, random_clip, random_pose, same_rotation, upright_matrices
+from clips import U, damage, load_or_refuse, one_line, random_clip, random_pose, same_rotation, upright_matrices
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
@@ -40,7 +40,7 @@ def test_zero_pose_stands_up_when_the_root_turns_smpl_upright(tmp_path):
     body_pos, body_rot = SKELETON.forward_kinematics(clip.root_pos, clip.local_rot)
     assert torch.allclose(body_rot[..., 0].abs(), torch.ones(6, 24, dtype=torch.float64))
     assert body_pos[0, BODY_NAMES.index("Head"), 2] > body_pos[0, 0, 2] + 0.5
-    assert body_pos[0, BODY_NAMES.index("L_Hand"), 1] > 0.6
+    assert body_pos[0, BODY_NAMES.index("L_Hand"), 1] > body_pos[0, 0, 1] + 0.6
 
 
 @pytest.mark.parametrize("width", [156, 165])
@@ -144,14 +144,6 @@ def test_damaged_bytes_never_escape(tmp_path, data):
     if not good.exists():
         store(tmp_path / "x.npz")
         good.write_bytes((tmp_path / "x.npz").read_bytes())
-    content = bytearray(good.read_bytes())
-    for _ in range(data.draw(st.integers(0, 3))):
-        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    del content[data.draw(st.integers(0, len(content))) :]
-    (tmp_path / "x.npz").write_bytes(content)
-    try:
-        clips = load_motions(tmp_path / "x.npz")
-    except InputError as error:
-        assert "\n" not in str(error)
-    else:
-        assert torch.isfinite(clips[0].root_pos).all()
+    (tmp_path / "x.npz").write_bytes(damage(data, good.read_bytes()))
+    for clip in load_or_refuse(load_motions, tmp_path / "x.npz") or []:
+        assert torch.isfinite(clip.root_pos).all()

@@ -3,7 +3,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from clips import one_line, random_clip
+from clips import damage, load_or_refuse, one_line, random_clip
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -127,8 +127,9 @@ def test_an_array_cannot_claim_more_than_it_has(stored):
 
 
 def test_a_small_file_cannot_unpack_to_gigabytes(stored):
+    rewrite(stored, root_pos=None)
     with zipfile.ZipFile(stored, "a", zipfile.ZIP_DEFLATED) as archive, archive.open("root_pos.npy", "w") as member:
-        for _ in range(300):
+        for _ in range(100):
             member.write(bytes(1 << 20))
     with pytest.raises(InputError, match="far more data"):
         load_motions(stored)
@@ -140,14 +141,6 @@ def test_damaged_bytes_never_escape(stored, data):
     good = stored.with_name("good.bin")
     if not good.exists():
         good.write_bytes(stored.read_bytes())
-    content = bytearray(good.read_bytes())
-    for _ in range(data.draw(st.integers(0, 3))):
-        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    del content[data.draw(st.integers(0, len(content))) :]
-    stored.write_bytes(content)
-    try:
-        clips = load_motions(stored)
-    except InputError as error:
-        assert "\n" not in str(error)
-    else:
-        assert all(torch.isfinite(clip.local_rot).all() for clip in clips)
+    stored.write_bytes(damage(data, good.read_bytes()))
+    for clip in load_or_refuse(load_motions, stored) or []:
+        assert torch.isfinite(clip.local_rot).all()

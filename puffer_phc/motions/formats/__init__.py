@@ -26,6 +26,8 @@ __all__ = ["READERS", "Header", "Reader", "find_reader", "read_file", "read_head
 class Reader(Protocol):
     """What a format module offers."""
 
+    __name__: str
+
     def sniff(self, path: Path, header: Header) -> bool:
         """Whether the file is in this format."""
         ...
@@ -68,7 +70,8 @@ def read_file(path: Path) -> list[MotionClip]:
 
 def _unknown(path: Path, header: Header) -> InputError:
     """Says as closely as possible why no format recognised the file."""
-    remedy = "give a motion in one of the formats listed in docs/motions.md"
+    known = ", ".join(reader.__name__.rpartition(".")[2] for reader in READERS)
+    remedy = f"give a motion in a known format ({known})"
     if header.is_zip:
         held = ", ".join(sorted(header.arrays)[:8]) or "nothing"
         return InputError(path, f"its contents ({held}) are those of no known motion format", remedy)

@@ -11,7 +11,7 @@ from puffer_phc.errors import InputError
 from puffer_phc.motions.streams import compression_of, unpacked_start
 
 START_BYTES = 4096
-_PICKLE = re.compile(rb"\x80[\x02-\x05]|\([dl]p|c[\w.]+\n[\w.]+\n")
+_PICKLE = re.compile(rb"\x80[\x02-\x05]|[}\]]q\x00|\([dl]p|c[\w.]+\n[\w.]+\n")
 _REPLACE = "replace it by an intact copy"
 
 
@@ -35,7 +35,7 @@ class Header(NamedTuple):
 
     @property
     def is_pickle(self) -> bool:
-        """The file begins as a binary pickle (protocol 2 and up) or as a text one."""
+        """The file begins as a binary pickle (protocol 1 and up) or as a text one."""
         return _PICKLE.match(self.start) is not None
 
 
