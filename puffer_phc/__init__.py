@@ -1,0 +1,1 @@
+"""From a motion-capture file to a policy that makes a physically simulated humanoid perform it."""

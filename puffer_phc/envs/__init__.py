@@ -1,0 +1,1 @@
+"""The motion-tracking environment and the pure functions it is made of."""

@@ -13,7 +13,6 @@ from torch import Tensor
 from poselib.rotations import heading_angle, tan_norm_components
 from puffer_phc.robots.state import BodyState
 
-
 Components = tuple[Tensor, ...]
 """The components of vectors or quaternions, each (K, N): environments last, see :mod:`puffer_phc.robots.state`."""
 
@@ -70,9 +69,7 @@ def observation(bodies: BodyState, reference: BodyState) -> Tensor:
     return torch.cat(rows).T
 
 
-def _self_rows(
-    pos: Tensor, rot: Tensor, vel: Tensor, ang_vel: Tensor, yaw: Tensor, own: Components
-) -> list[Tensor]:
+def _self_rows(pos: Tensor, rot: Tensor, vel: Tensor, ang_vel: Tensor, yaw: Tensor, own: Components) -> list[Tensor]:
     """The blocks of the self observation, each (numbers, N); ``own`` are the rotations in the heading frame."""
     return [
         pos[:, 0, 2:].T,

@@ -116,9 +116,7 @@ class MotionLibrary:
         return table[linear:].view(4, self._body_count, -1).permute(2, 1, 0), table[:linear].T
 
 
-def _interpolate(
-    table: Tensor, linear: int, count: int, before: Tensor, after: Tensor, blend: Tensor | None
-) -> Tensor:
+def _interpolate(table: Tensor, linear: int, count: int, before: Tensor, after: Tensor, blend: Tensor | None) -> Tensor:
     """Rows of ``table`` (F, W) as columns (W, N): the first ``linear`` entries lerped, the other 4 x count slerped."""
     a = table.index_select(0, before).T.contiguous()
     if blend is None:

@@ -161,7 +161,7 @@ def amass_arrays(clip: MotionClip) -> dict[str, np.ndarray]:
 
 def save_amass(path: Path, clip: MotionClip) -> None:
     """Write ``clip`` in AMASS layout; NumPy dates zip members 1980-01-01, so equal motions make equal files."""
-    np.savez_compressed(path, **amass_arrays(clip))
+    np.savez_compressed(path, allow_pickle=False, **amass_arrays(clip))
 
 
 def _leg_bones(side: Side) -> LegBones:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -21,16 +22,16 @@ class PolicyConfig:
 
     Attributes:
         kind: ``mlp``; ``lstm`` puts an LSTM behind both trunks; ``lstm_critic`` behind the critic's alone.
-        hidden: widths of the hidden layers of actor and critic; None for PHC's on a GPU and a small net on a CPU.
+        hidden: widths of the hidden layers of actor and critic; empty is auto (PHC's on a GPU, small on a CPU).
         lstm_size: units of an LSTM.
         log_std: log of the exploration noise in action units. PHC's -2.9 leaves a trust region too small to move in.
         learn_std: train the noise, one number per action, starting from ``log_std``.
     """
 
     kind: PolicyKind = "mlp"
-    hidden: tuple[int, ...] | None = None
+    hidden: tuple[int, ...] = ()
     lstm_size: int = 256
-    log_std: float = -2.0
+    log_std: float = -2.3
     learn_std: bool = False
 
 
@@ -44,7 +45,7 @@ class Trunk(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         sizes = (num_obs, *hidden)
-        for index, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        for index, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
             layers.append(_linear(fan_in, fan_out, math.sqrt(2)))
             if index == len(hidden) - 1:
                 layers.append(nn.LayerNorm(fan_out))

@@ -1,0 +1,1 @@
+"""What a humanoid is: model, skeleton, gains and action map."""

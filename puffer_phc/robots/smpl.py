@@ -94,7 +94,7 @@ def _reshaped(offsets: Sequence[Vec3]) -> tuple[BodyRow, ...]:
         scale = limb_scale(body)
         rows.append(
             row._replace(
-                pos=tuple(offsets[body]),
+                pos=offsets[body],
                 geom_pos=tuple(scale * x for x in row.geom_pos),
                 size=tuple(scale * x for x in row.size),
             )
@@ -162,7 +162,7 @@ def _softness(timestep: float) -> dict[str, list[float]]:
 
 
 def _add_bodies(spec: mujoco.MjSpec, rows: tuple[BodyRow, ...], self_collision: bool) -> None:
-    bodies = {}
+    bodies: dict[str, mujoco.MjsBody] = {}
     for row in rows:
         if row.parent is None:
             body = spec.worldbody.add_body(name=row.name, pos=(0, 0, 0.95))

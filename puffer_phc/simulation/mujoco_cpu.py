@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mujoco
 import torch
 from mujoco.batch import Batch
 from torch import Tensor
@@ -76,4 +75,3 @@ class MujocoCpu:
         self.dof_force.copy_(self._force)
         # A comparison with NaN is false, so this also finds what is not finite.
         torch.logical_not(qvel.abs().amax(dim=1) < MAX_SPEED, out=self.diverged)
-

@@ -1,0 +1,1 @@
+"""Rollout, advantage, PPO update, and the loop around them."""

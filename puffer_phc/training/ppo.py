@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,8 +47,8 @@ class PPOConfig:
     minibatches: int = 4
     epochs: int = 4
     gamma: float = 0.97
-    gae_lambda: float = 0.95
-    clip: float = 0.2
+    gae_lambda: float = 0.9
+    clip: float = 0.3
     value_clip: float = 0.2
     value_coef: float = 1.2
     entropy_coef: float = 0.0
@@ -55,7 +56,7 @@ class PPOConfig:
     l2_init_coef: float = 0.0
     action_bound: float = 0.9
     learning_rate: float = 3e-4
-    target_kl: float = 0.06
+    target_kl: float = 0.1
     min_learning_rate: float = 1e-6
     max_learning_rate: float = 2e-3
     warmup_updates: int = 0
@@ -73,6 +74,8 @@ class PPO:
         optimizer: Adam over all parameters.
         learning_rate: () tensor, before warm-up.
         updates: rollouts learned from so far.
+        target_kl: of the next update; the trainer lowers it towards the end of a run.
+        initial: copies of the parameters at the start, for the pull back to them; empty when that is off.
     """
 
     def __init__(self, policy: ActorCritic, cfg: PPOConfig) -> None:
@@ -82,7 +85,18 @@ class PPO:
         self._applied_rate = self.learning_rate.clone()
         self.optimizer = torch.optim.Adam(policy.parameters(), lr=self._applied_rate, eps=1e-5, fused=True)
         self.updates = 0
-        self._initial = [parameter.detach().clone() for parameter in policy.parameters()] if cfg.l2_init_coef else []
+        self.target_kl = cfg.target_kl
+        self.initial = [parameter.detach().clone() for parameter in policy.parameters()] if cfg.l2_init_coef else []
+
+    def restore(self, optimizer: dict[str, Any], learning_rate: Tensor, updates: int, initial: list[Tensor]) -> None:
+        """Go on from saved state; the optimiser goes on sharing this object's learning-rate tensor."""
+        self.optimizer.load_state_dict(optimizer)
+        self.learning_rate.copy_(learning_rate)
+        self._applied_rate.copy_(self.optimizer.param_groups[0]["lr"])
+        self.optimizer.param_groups[0]["lr"] = self._applied_rate
+        self.updates = updates
+        for own, saved in zip(self.initial, initial, strict=True):
+            own.copy_(saved)
 
     def update(self, buffer: RolloutBuffer, advantages: Tensor, returns: Tensor, generator: torch.Generator) -> Tensor:
         """Learn from one rollout.
@@ -134,7 +148,7 @@ class PPO:
         loss = policy_loss + cfg.value_coef * value_loss + cfg.bound_coef * bound_loss
         l2_init = torch.zeros_like(loss)
         if cfg.l2_init_coef:
-            pairs = zip(policy.parameters(), self._initial, strict=True)
+            pairs = zip(policy.parameters(), self.initial, strict=True)
             l2_init = torch.stack([(now - start).square().mean() for now, start in pairs]).sum()
             loss = loss + cfg.l2_init_coef * l2_init
         if cfg.entropy_coef:
@@ -152,9 +166,9 @@ class PPO:
 
     def _adapt_learning_rate(self, kl: Tensor) -> None:
         cfg, rate = self.cfg, self.learning_rate
-        if cfg.target_kl:
-            rate = torch.where(kl > 2 * cfg.target_kl, rate / LR_FACTOR, rate)
-            rate = torch.where(kl < 0.5 * cfg.target_kl, rate * LR_FACTOR, rate)
+        if self.target_kl:
+            rate = torch.where(kl > 2 * self.target_kl, rate / LR_FACTOR, rate)
+            rate = torch.where(kl < 0.5 * self.target_kl, rate * LR_FACTOR, rate)
             self.learning_rate.copy_(rate.clamp(cfg.min_learning_rate, cfg.max_learning_rate))
         warmup = min(1.0, (self.updates + 1) / (cfg.warmup_updates + 1))
         self._applied_rate.copy_(self.learning_rate * warmup)
@@ -206,7 +220,8 @@ class Batches:
 
     def take(self, ids: Tensor) -> Batch:
         """The sequences ``ids`` (S,)."""
-        return Batch(*(field.index_select(0, ids) for field in self._fields), self._states.index_select(0, ids))
+        fields = [field.index_select(0, ids) for field in (*self._fields, self._states)]
+        return Batch(*fields)
 
 
 def _value_loss(value: Tensor, old_value: Tensor, returns: Tensor, clip: float) -> Tensor:

@@ -1,0 +1,126 @@
+"""The command line: options from ini files and flags, then one of the modes."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import typing
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+import tyro
+from rich.console import Console
+from rich.logging import RichHandler
+
+from puffer_phc.config import ROOT, BaseConfig, Config, check, load_ini
+from puffer_phc.errors import EXIT_BAD_INPUT, InputError
+
+EXIT_INTERRUPTED = 130
+_BOOLEANS = ("true", "false", "True", "False")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; returns its exit code (2 for bad input, told in one line)."""
+    console = Console()
+    logging.basicConfig(level="INFO", format="%(message)s", handlers=[RichHandler(console=console, show_time=False)])
+    try:
+        cfg = parse(sys.argv[1:] if arguments is None else arguments)
+        return run(cfg, console)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def parse(arguments: Sequence[str]) -> Config:
+    """Options: ``config.ini``, then those of a checkpoint to play, evaluate or resume, ``--config`` files, flags.
+
+    Raises:
+        InputError: an ini file or a number is wrong. A wrong flag ends the program with code 2 and a hint.
+    """
+    files, flags = _split_config_files(arguments)
+    ini = ROOT / "config.ini"
+    cfg = load_ini(Config(), ini) if ini.exists() else Config()
+    base = _parse_flags(_with_files(cfg, files), flags).base
+    if base.resume or (base.checkpoint and base.mode in ("play", "eval")):
+        cfg = _saved_options(base, cfg)
+    cfg = _parse_flags(_with_files(cfg, files), flags)
+    check(cfg)
+    return cfg
+
+
+def _with_files(cfg: Config, files: list[Path]) -> Config:
+    for path in files:
+        cfg = load_ini(cfg, path)
+    return cfg
+
+
+def _saved_options(base: BaseConfig, cfg: Config) -> Config:
+    """The options that a run was made with, but for ``[base]``; how to evaluate is not the run's business either."""
+    from puffer_phc.training import checkpoint
+
+    path = Path(base.resume) / "checkpoints" / checkpoint.LAST if base.resume else Path(base.checkpoint)
+    saved = checkpoint.config_of(checkpoint.load(path))
+    return replace(saved, base=cfg.base, eval=saved.eval if base.resume else cfg.eval)
+
+
+def _parse_flags(cfg: Config, flags: list[str]) -> Config:
+    return tyro.cli(
+        Config,
+        prog="train.py",
+        description="Train, play and evaluate humanoids that perform motion capture. Options come from config.ini, "
+        "then --config FILE (repeatable), then these flags.",
+        default=cfg,
+        args=flags,
+        use_underscores=True,
+        config=(tyro.conf.FlagConversionOff,),
+    )
+
+
+def _split_config_files(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Ini files of ``--config``, and the other arguments with switches and ``true`` spelt as tyro wants them."""
+    files: list[Path] = []
+    flags: list[str] = []
+    rest = list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        name, equals, value = argument.partition("=")
+        if name == "--config":
+            value = value if equals else (rest.pop(0) if rest else "")
+            if not value:
+                raise InputError("--config", "names no file", "give the path of an ini file")
+            files.append(Path(value))
+            continue
+        flags.append(name + equals + value.capitalize() if value in _BOOLEANS else argument)
+        if _is_switch(name) and not equals:
+            given = rest and rest[0] in _BOOLEANS
+            flags.append(rest.pop(0).capitalize() if given else "True")
+    return files, flags
+
+
+def _is_switch(flag: str) -> bool:
+    """Whether ``flag`` is an option that is true or false."""
+    section, _, name = flag.removeprefix("--").rpartition(".")
+    hints = typing.get_type_hints(Config).get(section or "base")
+    return (
+        flag.startswith("--") and hints is not None and typing.get_type_hints(hints).get(name.replace("-", "_")) is bool
+    )
+
+
+def run(cfg: Config, console: Console) -> int:
+    """Carry out ``base.mode``."""
+    # Imported late, so that --help and mistakes in options answer at once.
+    from puffer_phc import modes
+
+    if cfg.base.threads:
+        torch.set_num_threads(cfg.base.threads)
+    if cfg.base.mode == "train":
+        return modes.train(cfg, console)
+    if cfg.base.mode == "eval":
+        return modes.evaluate(cfg, console)
+    if cfg.base.mode == "play":
+        return modes.play(cfg, console)
+    raise InputError("--mode", "sweep is not part of this version", "use train, play or eval")

@@ -1,0 +1,307 @@
+"""Every option of the program.
+
+The dataclasses are the single source: names, types, defaults and help. ``config.ini`` repeats the defaults for people
+to edit, ``--config`` lays further files over it, and flags (``--section.option``) win over both. A value of 0, or an
+empty tuple, where the help says *auto*, is chosen by :func:`resolve` for the device.
+"""
+
+from __future__ import annotations
+
+import configparser
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import torch
+import tyro
+
+from puffer_phc.envs.humanoid_phc import TaskConfig
+from puffer_phc.envs.rewards import RewardConfig
+from puffer_phc.errors import InputError
+from puffer_phc.motions.library import HeightFix
+from puffer_phc.motions.sampler import SamplingConfig
+from puffer_phc.policies.actor_critic import PHC_HIDDEN, PolicyConfig
+from puffer_phc.robots.robot import PhysicsOptions
+from puffer_phc.training.ppo import PPOConfig
+
+Mode = Literal["train", "play", "eval", "sweep"]
+Section = TypeVar("Section")
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class BaseConfig:
+    """What to do, where.
+
+    Attributes:
+        mode: train a policy, play one into a video, evaluate one, or sweep over options.
+        device: auto, cpu, cuda or cuda:N.
+        seed: of everything random.
+        threads: processor threads of simulation and learner; 0 for all cores.
+        checkpoint: policy to start from, play or evaluate; a checkpoint file or a run folder.
+        resume: run folder to go on with, exactly where it stopped.
+        output: folder that run folders are made in.
+        name: name of the run folder; empty for one made of motion, date and time.
+        track: also log to Weights & Biases (needs the extra "track"; offline without a login).
+        dashboard: draw a live dashboard when the output is a terminal.
+    """
+
+    mode: Mode = "train"
+    device: str = "auto"
+    seed: int = 1
+    threads: int = 0
+    checkpoint: Annotated[str, tyro.conf.arg(aliases=["-c"])] = ""
+    resume: str = ""
+    output: str = "experiments"
+    name: str = ""
+    track: bool = False
+    dashboard: bool = True
+
+
+@dataclass(frozen=True)
+class EnvConfig(TaskConfig, SamplingConfig):
+    """Motions and environment.
+
+    Attributes:
+        motion_file: a motion file, a folder of them or a glob pattern.
+        num_envs: humanoids simulated at once; 0 is auto.
+        height_fix: how clips are put on the floor: contact (nothing penetrates), first_frames (PHC) or off.
+    """
+
+    motion_file: str = "sample_data/walk.npz"
+    num_envs: int = 0
+    height_fix: HeightFix = "contact"
+
+
+@dataclass(frozen=True)
+class RobotConfig(PhysicsOptions):
+    """The humanoid and its physics.
+
+    Attributes:
+        kp_scale: multiplies every joint stiffness.
+        kd_scale: multiplies every joint damping.
+        self_collision: whether body parts collide with each other.
+    """
+
+    kp_scale: float = 1.0
+    kd_scale: float = 1.0
+    self_collision: bool = True
+
+
+@dataclass(frozen=True)
+class TrainConfig(PPOConfig):
+    """Training run and PPO update.
+
+    Attributes:
+        epochs: passes over each rollout; 0 is auto.
+        horizon: control steps per environment and rollout; 0 is auto.
+        total_steps: stop after this many samples; 0 is auto.
+        time_limit: stop after this many seconds of training; 0 is auto (CPU: three minutes), negative is never.
+        final_kl: share of target_kl left at the end of the run; it falls linearly, so that the policy settles.
+        eval_interval: seconds between evaluations of all clips; 0 for none but the last.
+        checkpoint_interval: seconds between checkpoints.
+    """
+
+    epochs: int = 0
+    horizon: int = 0
+    total_steps: int = 0
+    time_limit: float = 0.0
+    final_kl: float = 0.2
+    eval_interval: float = 20.0
+    checkpoint_interval: float = 60.0
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """Evaluation: every clip once, from its first frame to its last, without exploration noise.
+
+    Attributes:
+        num_envs: clips played at once; 0 is auto.
+        termination_distance: m; a clip has failed when the mean distance of hands-and-toes-free bodies exceeds this.
+        video: write a video of the worst and the first clip after training and in play mode.
+        video_clip: name or number of the clip to play; empty for the first.
+    """
+
+    num_envs: int = 0
+    termination_distance: float = 0.5
+    video: bool = True
+    video_clip: str = ""
+
+
+@dataclass(frozen=True)
+class Config:
+    """All options, by section."""
+
+    base: Annotated[BaseConfig, tyro.conf.arg(name="")] = field(default_factory=BaseConfig)
+    env: EnvConfig = field(default_factory=EnvConfig)
+    robot: RobotConfig = field(default_factory=RobotConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device called ``name``; ``auto`` is CUDA where there is one.
+
+    Raises:
+        InputError: no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError("--device", f"{name!r} is no device", "use auto, cpu, cuda or cuda:N") from None
+    if device.type not in ("cpu", "cuda"):
+        raise InputError("--device", f"{name!r} is not supported", "use auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            "--device", f"{name!r} asked for, but torch {torch.__version__} finds no CUDA device", "use --device cpu"
+        )
+    return device
+
+
+def resolve(cfg: Config, device: torch.device) -> Config:
+    """``cfg`` with every *auto* replaced: a small network and few environments on a CPU, PHC's sizes on a GPU."""
+    cpu = device.type == "cpu"
+    auto: dict[str, dict[str, Any]] = {
+        "env": {"num_envs": 256 if cpu else 4096},
+        "policy": {"hidden": (256, 256) if cpu else PHC_HIDDEN},
+        "train": {
+            "epochs": 2 if cpu else 4,
+            "horizon": 8 if cpu else 32,
+            "total_steps": 500_000_000,
+            "time_limit": 180.0 if cpu else -1.0,
+        },
+        "eval": {"num_envs": 64 if cpu else 1024},
+    }
+    sections = {}
+    for name, defaults in auto.items():
+        section = getattr(cfg, name)
+        sections[name] = dataclasses.replace(
+            section, **{key: value for key, value in defaults.items() if not getattr(section, key)}
+        )
+    return dataclasses.replace(cfg, **sections)
+
+
+def load_ini(cfg: Config, path: Path) -> Config:
+    """``cfg`` with the options of an ini file laid over it.
+
+    Raises:
+        InputError: the file is missing or no ini file, or names a section, an option or a value that does not exist.
+    """
+    parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=("#", ";"))
+    try:
+        with path.open(encoding="utf-8") as file:
+            parser.read_file(file)
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({error.strerror})", "name an ini file that exists") from None
+    except (configparser.Error, UnicodeDecodeError) as error:
+        raise InputError(path, f"is no ini file ({error})", "write [section] and option = value lines") from None
+    known = {item.name for item in dataclasses.fields(cfg)}
+    sections = {}
+    for name in parser.sections():
+        if name.split(".")[0] == "sweep":
+            continue  # read by the sweep driver
+        if name not in known:
+            raise InputError(path, f"unknown section [{name}]", f"use one of {', '.join(sorted(known))}, sweep")
+        sections[name] = _update_section(getattr(cfg, name), dict(parser[name]), path, name)
+    return dataclasses.replace(cfg, **sections)
+
+
+def _update_section(section: Section, options: dict[str, str], path: Path, name: str) -> Section:
+    hints = typing.get_type_hints(type(section))
+    values = {}
+    for key, text in options.items():
+        if key not in hints:
+            raise InputError(path, f"unknown option {key!r} in [{name}]", f"use one of {', '.join(sorted(hints))}")
+        try:
+            values[key] = parse_value(text, hints[key])
+        except ValueError as error:
+            raise InputError(path, f"[{name}] {key} = {text}: {error}", "correct the value") from None
+    return dataclasses.replace(section, **values)  # type: ignore[type-var]
+
+
+def parse_value(text: str, hint: Any) -> Any:
+    """``text`` as a value of type ``hint``: bool, int, float, str, Literal, tuple[int, ...], or one of these or None.
+
+    Raises:
+        ValueError: it is none; the message says what was expected.
+    """
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        if text.lower() in ("none", ""):
+            return None
+        return parse_value(text, next(argument for argument in arguments if argument is not type(None)))
+    if origin is Literal:
+        if text not in arguments:
+            raise ValueError(f"expected one of {', '.join(arguments)}")
+        return text
+    if origin is tuple:
+        return tuple(parse_value(part, arguments[0]) for part in text.replace(",", " ").split())
+    if hint is bool:
+        lowered = text.lower()
+        if lowered not in ("true", "false"):
+            raise ValueError("expected true or false")
+        return lowered == "true"
+    if hint is int:
+        try:
+            return int(text.replace("_", ""))
+        except ValueError:
+            raise ValueError("expected a whole number") from None
+    if hint is float:
+        try:
+            return float(text)
+        except ValueError:
+            raise ValueError("expected a number") from None
+    return text
+
+
+def to_dict(cfg: Config) -> dict[str, dict[str, Any]]:
+    """Plain dictionaries, for JSON and checkpoints."""
+    return dataclasses.asdict(cfg)
+
+
+def from_dict(data: dict[str, dict[str, Any]]) -> Config:
+    """The inverse of :func:`to_dict`; options this version does not know are left out."""
+    sections = {}
+    for item in dataclasses.fields(Config):
+        kind = typing.get_type_hints(Config)[item.name]
+        known = {option.name for option in dataclasses.fields(kind)}
+        values = {key: value for key, value in data.get(item.name, {}).items() if key in known}
+        sections[item.name] = kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    return Config(**sections)
+
+
+def check(cfg: Config) -> None:
+    """Refuse numbers that cannot work, naming the option.
+
+    Raises:
+        InputError: one is out of range.
+    """
+    rules = (
+        ("env.num_envs", cfg.env.num_envs >= 0, "0 for auto, or more"),
+        ("env.termination_distance", cfg.env.termination_distance > 0, "above 0 m"),
+        ("env.adaptive", 0 <= cfg.env.adaptive <= 1, "between 0 and 1"),
+        ("env.bin_seconds", cfg.env.bin_seconds > 0, "above 0 s"),
+        ("robot.timestep", cfg.robot.timestep > 0, "above 0 s"),
+        ("robot.substeps", cfg.robot.substeps >= 1, "1 or more"),
+        ("robot.kp_scale", cfg.robot.kp_scale > 0, "above 0"),
+        ("train.minibatches", cfg.train.minibatches >= 1, "1 or more"),
+        ("train.gamma", 0 <= cfg.train.gamma < 1, "at least 0 and below 1"),
+        ("train.gae_lambda", 0 <= cfg.train.gae_lambda <= 1, "between 0 and 1"),
+        ("train.horizon", cfg.train.horizon >= 0, "0 for auto, or more"),
+        ("train.segment", cfg.train.segment >= 1, "1 or more"),
+        ("eval.num_envs", cfg.eval.num_envs >= 0, "0 for auto, or more"),
+    )
+    for option, good, wanted in rules:
+        if not good:
+            section, name = option.split(".")
+            value = getattr(getattr(cfg, section), name)
+            raise InputError(f"--{option}", f"{value} is out of range", f"use {wanted}")
+    if cfg.policy.kind != "mlp" and cfg.train.horizon % cfg.train.segment:
+        raise InputError("--train.horizon", "is no multiple of --train.segment", "recurrent policies need one")

@@ -1,0 +1,143 @@
+"""Plays every clip once, without noise, and measures how well it was followed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from puffer_phc.envs.humanoid_phc import HumanoidPHC
+from puffer_phc.envs.terminations import tracking_lost
+from puffer_phc.evaluation.metrics import ClipResult, rotation_error, summarize, tracking_metrics
+from puffer_phc.policies.actor_critic import ActorCritic
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One clip as played, for a video: MuJoCo positions (T, nq) of simulation and reference, error (T,) mm."""
+
+    name: str
+    simulated: Tensor
+    reference: Tensor
+    error: Tensor
+    success: bool
+
+
+class Evaluator:
+    """The evaluation protocol on an environment of its own.
+
+    Every clip is played from its first frame for ``ceil(duration / dt)`` control steps. It fails when the mean distance
+    of the bodies of the set ``evaluation`` from their reference exceeds the limit, or the simulation diverges; frames
+    up to there count. (PHC restarts a failed clip and goes on counting, which mixes two attempts.)
+    """
+
+    def __init__(self, env: HumanoidPHC, termination_distance: float) -> None:
+        self.env, self.termination_distance = env, termination_distance
+        self._judged = torch.tensor(env.robot.body_ids(env.robot.body_sets["evaluation"]), device=env.device)
+
+    def num_steps(self, clip: int) -> int:
+        """Control steps that clip ``clip`` takes."""
+        duration = float(self.env.library.duration[clip])
+        return max(1, math.ceil(duration / self.env.control_dt - 0.5))
+
+    def run(self, policy: ActorCritic, progress: Progress | None = None) -> tuple[dict[str, Any], list[ClipResult]]:
+        """Evaluate all clips of the library: summary (``spec/phc.md`` 1.14) and results in library order."""
+        order = sorted(range(self.env.library.num_clips), key=self.num_steps)  # chunks of similar length waste little
+        results: dict[int, ClipResult] = {}
+        for start in range(0, len(order), self.env.num_envs):
+            chunk = order[start : start + self.env.num_envs]
+            results.update(zip(chunk, self._play_chunk(policy, chunk), strict=True))
+            if progress:
+                progress(len(results), len(order))
+        ordered = [results[clip] for clip in range(len(order))]
+        return summarize(ordered), ordered
+
+    @torch.no_grad()
+    def _play_chunk(self, policy: ActorCritic, clips: list[int]) -> list[ClipResult]:
+        env = self.env
+        steps = [self.num_steps(clip) for clip in clips]
+        padded = clips + [clips[-1]] * (env.num_envs - len(clips))  # surplus environments repeat the last clip
+        obs = env.play_clips(torch.tensor(padded, device=env.device))
+        state, fresh = policy.initial_state(env.num_envs), _no(env.num_envs, env.device)
+        count, longest = len(clips), max(steps)
+        shape = (longest, count, env.robot.num_bodies)
+        pred_pos, ref_pos = (torch.zeros(*shape, 3, device=env.device) for _ in range(2))
+        pred_rot, ref_rot = (torch.zeros(*shape, 4, device=env.device) for _ in range(2))
+        lost = torch.zeros(longest, count, dtype=torch.bool, device=env.device)
+        for step in range(longest):
+            action, state = policy.act(obs, state, fresh)
+            bodies, reference = env.track(action)
+            obs = env.obs
+            for buffer, value in (
+                (pred_pos, bodies.pos),
+                (ref_pos, reference.pos),
+                (pred_rot, bodies.rot),
+                (ref_rot, reference.rot),
+            ):
+                buffer[step] = value[:count]
+            far = self._far(bodies.pos, reference.pos)
+            lost[step] = (far | env.simulator.diverged)[:count]
+            if env.device.type == "cpu" and bool(lost.any(dim=0).all()):
+                break
+        return [
+            self._result(
+                clip, steps[row], lost[:, row], pred_pos[:, row], ref_pos[:, row], pred_rot[:, row], ref_rot[:, row]
+            )
+            for row, clip in enumerate(clips)
+        ]
+
+    def _far(self, body_pos: Tensor, ref_pos: Tensor) -> Tensor:
+        body_pos, ref_pos = body_pos.index_select(1, self._judged), ref_pos.index_select(1, self._judged)
+        return tracking_lost(body_pos, ref_pos, self.termination_distance, "mean")
+
+    def _result(
+        self, clip: int, steps: int, lost: Tensor, pred_pos: Tensor, ref_pos: Tensor, pred_rot: Tensor, ref_rot: Tensor
+    ) -> ClipResult:
+        failed = lost[:steps].nonzero()
+        success = not len(failed)
+        played = steps if success else int(failed[0])  # the failing frame itself may be anything
+        frames = slice(0, max(played, 1))
+        metrics = tracking_metrics(pred_pos[frames].nan_to_num(), ref_pos[frames])
+        metrics["rot_error"] = rotation_error(pred_rot[frames].nan_to_num(), ref_rot[frames])
+        return ClipResult(self.env.library.names[clip], steps, played, success, metrics)
+
+    @torch.no_grad()
+    def record(self, policy: ActorCritic, clip: int) -> Recording:
+        """Play clip ``clip`` in the first environment and keep what a video needs; stops when tracking is lost."""
+        env = self.env
+        steps = self.num_steps(clip)
+        ids = torch.full((env.num_envs,), clip, device=env.device)
+        obs = env.play_clips(ids)
+        state, fresh = policy.initial_state(env.num_envs), _no(env.num_envs, env.device)
+        simulated, reference, errors = [env.simulator.qpos()[0]], [self._reference_qpos(clip, 0.0)], [0.0]
+        success = True
+        for step in range(1, steps + 1):
+            action, state = policy.act(obs, state, fresh)
+            bodies, ref = env.track(action)
+            obs = env.obs
+            simulated.append(env.simulator.qpos()[0])
+            reference.append(self._reference_qpos(clip, step * env.control_dt))
+            errors.append(1e3 * float((bodies.pos[0] - ref.pos[0]).norm(dim=-1).mean()))
+            if bool((self._far(bodies.pos, ref.pos) | env.simulator.diverged)[0]):
+                success = False
+                break
+        return Recording(
+            env.library.names[clip], torch.stack(simulated), torch.stack(reference), torch.tensor(errors), success
+        )
+
+    def _reference_qpos(self, clip: int, time: float) -> Tensor:
+        library = self.env.library
+        state = library.state_at(
+            torch.tensor([clip], device=library.device), torch.tensor([time], device=library.device)
+        )
+        return self.env.robot.qpos(state.root_pos, state.local_rot)[0].double().cpu()
+
+
+def _no(count: int, device: torch.device) -> Tensor:
+    return torch.zeros(count, dtype=torch.bool, device=device)

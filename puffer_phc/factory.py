@@ -1,0 +1,40 @@
+"""From options to a running environment."""
+
+from __future__ import annotations
+
+import torch
+
+from puffer_phc.config import Config
+from puffer_phc.envs.humanoid_phc import HumanoidPHC
+from puffer_phc.motions.library import MotionLibrary
+from puffer_phc.motions.loading import load_motions
+from puffer_phc.robots.robot import Robot
+from puffer_phc.robots.smpl import smpl_robot
+from puffer_phc.simulation.mujoco_cpu import MujocoCpu
+from puffer_phc.simulation.simulator import Simulator
+
+
+def make_robot(cfg: Config) -> Robot:
+    """The humanoid of ``[robot]``."""
+    robot = cfg.robot
+    return smpl_robot(robot, robot.kp_scale, robot.kd_scale, robot.self_collision)
+
+
+def make_library(cfg: Config, robot: Robot, device: torch.device) -> MotionLibrary:
+    """All motions of ``env.motion_file`` on ``device``."""
+    return MotionLibrary(load_motions(cfg.env.motion_file), robot, device, cfg.env.height_fix)
+
+
+def make_simulator(cfg: Config, robot: Robot, num_envs: int, device: torch.device) -> Simulator:
+    """The engine for ``device``."""
+    if device.type == "cpu":
+        return MujocoCpu(robot, num_envs, cfg.robot, cfg.base.threads)
+    raise AssertionError(device)
+
+
+def make_env(
+    cfg: Config, robot: Robot, library: MotionLibrary, num_envs: int, device: torch.device, seed: int
+) -> HumanoidPHC:
+    """``num_envs`` humanoids on the clips of ``library``."""
+    simulator = make_simulator(cfg, robot, num_envs, device)
+    return HumanoidPHC(robot, simulator, library, cfg.robot.control_dt, cfg.env, cfg.reward, cfg.env, seed)
