@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,11 +23,15 @@ _BOOLEANS = ("true", "false", "True", "False")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit code (2 for bad input, told in one line)."""
+    return guarded(lambda console: run(parse(sys.argv[1:] if arguments is None else arguments), console))
+
+
+def guarded(work: Callable[[Console], int]) -> int:
+    """Run ``work`` with a console; turns bad input into one line and exit code 2."""
     console = Console()
     logging.basicConfig(level="INFO", format="%(message)s", handlers=[RichHandler(console=console, show_time=False)])
     try:
-        cfg = parse(sys.argv[1:] if arguments is None else arguments)
-        return run(cfg, console)
+        return work(console)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT

@@ -21,8 +21,9 @@ from puffer_phc.policies.actor_critic import ActorCritic
 from puffer_phc.robots.robot import Robot
 from puffer_phc.training import checkpoint
 from puffer_phc.training.dashboard import make_dashboard
-from puffer_phc.training.run_folder import RunFolder, new_run_path
-from puffer_phc.training.trainer import Trainer, intra_op_threads
+from puffer_phc.training.run_folder import RunFolder, make_folder, new_run_path
+from puffer_phc.training.threads import intra_op_threads
+from puffer_phc.training.trainer import Trainer
 from puffer_phc.viewers.play import write_video
 
 
@@ -137,6 +138,7 @@ def _report(
     with intra_op_threads(1), console.status("evaluating"):
         summary, results = evaluator.run(policy)
     extra |= {"seconds": time.monotonic() - start, "options": to_dict(cfg)}
+    make_folder(folder)
     json_path, tsv_path = write_summary(folder, summary, results, extra)
     console.print(summary_table(summary, results))
     console.print(f"evaluation: {json_path} and {tsv_path.name}", soft_wrap=True)
@@ -148,7 +150,7 @@ def _film(console: Console, cfg: Config, robot: Robot, evaluator: Evaluator, pol
     with intra_op_threads(1):
         recording = evaluator.record(policy, clip)
     name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in recording.name)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     fps = 1.0 / cfg.robot.control_dt
     with console.status("rendering the video"):
         try:

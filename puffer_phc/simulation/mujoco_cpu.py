@@ -42,9 +42,13 @@ class MujocoCpu:
 
     def step(self, target: Tensor) -> None:
         """Advance one control step with PD targets (N, D) rad."""
+        self.physics(target)
+        self._read()
+
+    def physics(self, target: Tensor) -> None:
+        """Only the physics of :meth:`step`."""
         self._ctrl.copy_(target)
         self._batch.step(nstep=self._substeps)
-        self._read()
 
     def reset(self, which: Tensor, state: MotionState) -> None:
         """Place the environments ``which``, a mask (N,) bool with N rows or a list (K,) int64 with K rows."""

@@ -39,6 +39,10 @@ class Simulator(Protocol):
         """Advance one control step with PD targets (N, D) rad held throughout."""
         ...
 
+    def physics(self, target: Tensor) -> None:
+        """The physics of ``step`` alone, the tensors stay as they were: the bar of the benchmark."""
+        ...
+
     def reset(self, which: Tensor, state: MotionState) -> None:
         """Place some environments, the others keep their state.
 

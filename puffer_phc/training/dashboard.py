@@ -110,9 +110,11 @@ class Lines:
 
     def __init__(self, console: Console) -> None:
         self._console, self._next = console, 0.0
+        self._values: dict[str, float] = {}
 
     def show(self, fraction: float, steps: int, values: dict[str, float]) -> None:
         """See :class:`Dashboard`."""
+        self._values |= values
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _LINE_EVERY
@@ -124,8 +126,8 @@ class Lines:
             ("eval/success_rate", " of clips followed", "{:.0%}"),
             ("eval/mpjpe_all", " mm", "{:.0f}"),
         ):
-            if key in values:
-                parts.append(form.format(values[key]) + head)
+            if key in self._values:
+                parts.append(form.format(self._values[key]) + head)
         self.say("  ".join(parts))
 
     def say(self, message: str) -> None:

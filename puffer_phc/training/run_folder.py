@@ -98,6 +98,18 @@ class RunFolder:
         self.close()
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder of results, if need be.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(path, f"cannot be made ({error.strerror})", "choose another --output folder") from None
+
+
 def new_run_path(cfg: Config) -> Path:
     """``output/name``; without a name, motion and time make one."""
     name = cfg.base.name or f"{Path(cfg.env.motion_file).stem}-{time.strftime('%Y%m%d-%H%M%S')}"

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from puffer_phc.config import Config, to_dict
@@ -18,11 +17,12 @@ from puffer_phc.envs.rewards import TERM_NAMES
 from puffer_phc.evaluation.evaluator import Evaluator
 from puffer_phc.policies.actor_critic import ActorCritic
 from puffer_phc.training import checkpoint
-from puffer_phc.training.advantage import gae
 from puffer_phc.training.dashboard import Dashboard
-from puffer_phc.training.ppo import METRIC_NAMES, PPO
-from puffer_phc.training.rollout import RolloutBuffer, RolloutStats, Runner
+from puffer_phc.training.learner import Learner
+from puffer_phc.training.ppo import METRIC_NAMES
+from puffer_phc.training.rollout import RolloutStats
 from puffer_phc.training.run_folder import RunFolder
+from puffer_phc.training.threads import intra_op_threads
 
 _LOG_INTERVAL = 1.0  # s between rows of metrics: reading them waits for the device
 
@@ -40,11 +40,8 @@ class Trainer:
         self, cfg: Config, env: HumanoidPHC, policy: ActorCritic, evaluator: Evaluator, folder: RunFolder
     ) -> None:
         self.cfg, self.env, self.policy, self.evaluator, self.folder = cfg, env, policy, evaluator, folder
-        train = cfg.train
-        segment = train.segment if policy.recurrent else train.horizon
-        self.ppo = PPO(policy, train)
-        self.buffer = RolloutBuffer(env, policy, train.horizon, segment)
-        self.runner = Runner(env, policy, self.buffer, cfg.base.seed)
+        self.learner = Learner(cfg, env, policy)
+        self.ppo, self.runner = self.learner.ppo, self.learner.runner
         self.steps = 0
         self.stopped_by = ""
         self._elapsed = 0.0  # seconds of training in earlier processes of this run
@@ -80,24 +77,11 @@ class Trainer:
 
     def iterate(self) -> tuple[RolloutStats, Tensor]:
         """One rollout and one update."""
-        train, buffer = self.cfg.train, self.buffer
-        with self._timed("rollout"), intra_op_threads(1):
-            stats = self.runner.collect()
+        with self._timed("rollout"):
+            stats = self.learner.collect()
         with self._timed("update"):
-            # Scaled rewards keep values of any discount near 1, where Adam and value clipping expect them.
-            advantages, returns = gae(
-                buffer.rewards * (1.0 - train.gamma),
-                buffer.values,
-                buffer.next_values,
-                buffer.terminated,
-                buffer.truncated,
-                train.gamma,
-                train.gae_lambda,
-            )
-            losses = self.ppo.update(buffer, advantages, returns, self.runner.generator)
-            self.policy.obs_norm.merge(*self.runner.moments.result())
-            self.env.sampler.update()
-        self.steps += self.env.num_envs * buffer.horizon
+            losses = self.learner.learn()
+        self.steps += self.learner.samples
         return stats, losses
 
     def fraction(self) -> float:
@@ -164,7 +148,7 @@ class Trainer:
     # -- measuring ---------------------------------------------------------------------------------------------------
 
     def _log(self, stats: RolloutStats, losses: Tensor, dashboard: Dashboard) -> None:
-        horizon = self.buffer.horizon
+        horizon = self.cfg.train.horizon
         episodes = max(float(stats.episodes), 1.0)
         busy = max(sum(self._seconds.values()), 1e-9)
         values = {
@@ -209,17 +193,3 @@ class Trainer:
         finally:
             for number, handler in old.items():
                 signal.signal(number, handler)
-
-
-@contextmanager
-def intra_op_threads(count: int) -> Iterator[None]:
-    """Limit torch to ``count`` threads on the CPU.
-
-    The rollout's operations are too small to share, and torch's waiting threads would take cores from the simulator's.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -1,0 +1,148 @@
+"""How fast each layer runs, as shares of the layer below it, measured in one run."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from torch import Tensor
+
+from puffer_phc.cli import guarded, parse
+from puffer_phc.config import Config, resolve, resolve_device
+from puffer_phc.factory import make_env, make_library, make_robot
+from puffer_phc.policies.actor_critic import ActorCritic
+from puffer_phc.training.learner import Learner
+from puffer_phc.training.run_folder import versions
+from puffer_phc.training.threads import intra_op_threads
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Control steps (samples) per second of each layer: medians over rounds."""
+
+    raw: float
+    env: float
+    rollout: float
+    learner: float
+    training: float
+
+
+class Benchmark:
+    """Runs the layers in turn, round after round, so that a slow moment of the machine hits all of them."""
+
+    def __init__(self, cfg: Config, device: torch.device) -> None:
+        self.cfg, self.device = resolve(cfg, device), device
+        robot = make_robot(self.cfg)
+        library = make_library(self.cfg, robot, device)
+        torch.manual_seed(cfg.base.seed)
+        self.env = make_env(self.cfg, robot, library, self.cfg.env.num_envs, device, cfg.base.seed)
+        policy = ActorCritic(self.env.num_obs, self.env.num_actions, self.cfg.policy, self.cfg.policy.hidden)
+        self.learner = Learner(self.cfg, self.env, policy.to(device))
+
+    def run(self, rounds: int, progress: Callable[[int, int], None] | None = None) -> Rates:
+        """Measure ``rounds`` times after one round of warm-up."""
+        seconds: dict[str, list[float]] = {"raw": [], "env": [], "rollout": [], "learner": [], "training": []}
+        for index in range(rounds + 1):
+            taken = self._round()
+            if index:
+                for name, value in taken.items():
+                    seconds[name].append(value)
+            if progress:
+                progress(index + 1, rounds + 1)
+        samples = self.env.num_envs * self.cfg.train.horizon
+        return Rates(**{name: samples / statistics.median(values) for name, values in seconds.items()})
+
+    def _round(self) -> dict[str, float]:
+        taken = {"raw": self._raw(), "env": self._env()}
+        start = self._now()
+        self.learner.collect()
+        middle = self._now()
+        self.learner.learn()
+        end = self._now()
+        return {**taken, "rollout": middle - start, "learner": end - middle, "training": end - start}
+
+    def _raw(self) -> float:
+        """Seconds of one horizon of bare physics, from the environment's start states and with its own targets."""
+        env = self.env
+        env.reset()
+        targets = []
+        for action in self._actions():
+            targets.append(env.pd_target(action))
+            env.progress += 1
+        start = self._now()
+        for target in targets:
+            env.simulator.physics(target)
+        seconds = self._now() - start
+        env.reset()
+        return seconds
+
+    def _env(self) -> float:
+        """Seconds of one horizon of environment steps from the same kind of states."""
+        actions = self._actions()
+        with intra_op_threads(1):
+            start = self._now()
+            for action in actions:
+                self.env.step(action)
+            return self._now() - start
+
+    def _actions(self) -> Tensor:
+        """Actions (T, N, D) that explore as the untrained policy does."""
+        shape = (self.cfg.train.horizon, self.env.num_envs, self.env.num_actions)
+        return torch.randn(shape, device=self.device) * float(self.learner.policy.log_std.exp().mean())
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
+
+
+def table(cfg: Config, device: torch.device, rates: Rates) -> Table:
+    """The rates with their ratios, and what they were measured on."""
+    found = versions()
+    where = f"{device}, {torch.get_num_threads()} threads, torch {found['torch']}, mujoco {found['mujoco']}"
+    shape = f"{cfg.env.num_envs:,} envs x {cfg.train.horizon} steps, {cfg.train.epochs} epochs"
+    out = Table(
+        title=f"{shape}; {cfg.robot.integrator} {cfg.robot.timestep:.5f} s x {cfg.robot.substeps}", caption=where
+    )
+    out.add_column("layer")
+    out.add_column("control steps / s", justify="right")
+    out.add_column("ratio", justify="right")
+    out.add_column("of")
+    bound = 1 / (1 / rates.raw + 1 / rates.learner)
+    for layer, rate, base, name in (
+        ("raw physics", rates.raw, None, ""),
+        ("environment", rates.env, rates.raw, "raw physics"),
+        ("rollout (environment + policy)", rates.rollout, rates.raw, "raw physics"),
+        ("learner alone", rates.learner, None, ""),
+        ("full training", rates.training, rates.raw, "raw physics"),
+        ("", None, rates.training / bound, "its bound, raw physics and learner one after the other"),
+    ):
+        shown = "" if rate is None else f"{rate:,.0f}"
+        ratio = "" if base is None else f"{(rate / base if rate is not None else base):.2f}"
+        out.add_row(layer, shown, ratio, name)
+    return out
+
+
+def main() -> int:
+    """Entry point of ``scripts/benchmark.py``."""
+    parser = argparse.ArgumentParser(description=__doc__, epilog="All options of train.py work here too.")
+    parser.add_argument("--rounds", type=int, default=15, help="times each layer is measured (default: 15)")
+    known, rest = parser.parse_known_args()
+
+    def benchmark(console: Console) -> int:
+        cfg = parse(rest)
+        bench = Benchmark(cfg, resolve_device(cfg.base.device))
+        with Progress(console=console, transient=True) as progress:
+            task = progress.add_task("measuring", total=known.rounds + 1)
+            rates = bench.run(known.rounds, lambda done, total: progress.update(task, completed=done, total=total))
+        console.print(table(bench.cfg, bench.device, rates))
+        return 0
+
+    return guarded(benchmark)

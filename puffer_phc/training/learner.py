@@ -1,0 +1,62 @@
+"""One iteration of PPO as three functions: play, estimate advantages, update."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from puffer_phc.config import Config
+from puffer_phc.envs.humanoid_phc import HumanoidPHC
+from puffer_phc.policies.actor_critic import ActorCritic
+from puffer_phc.training.advantage import gae
+from puffer_phc.training.ppo import PPO
+from puffer_phc.training.rollout import RolloutBuffer, RolloutStats, Runner
+from puffer_phc.training.threads import intra_op_threads
+
+
+class Learner:
+    """An environment, a policy and all that carries over from one iteration to the next.
+
+    Attributes:
+        policy: the network being trained.
+        ppo: optimiser and losses.
+        buffer: the latest rollout.
+        runner: plays the policy in the environment.
+        samples: experience of one iteration.
+    """
+
+    def __init__(self, cfg: Config, env: HumanoidPHC, policy: ActorCritic) -> None:
+        self.env, self.policy, self._train = env, policy, cfg.train
+        segment = cfg.train.segment if policy.recurrent else cfg.train.horizon
+        self.ppo = PPO(policy, cfg.train)
+        self.buffer = RolloutBuffer(env, policy, cfg.train.horizon, segment)
+        self.runner = Runner(env, policy, self.buffer, cfg.base.seed)
+        self.samples = env.num_envs * cfg.train.horizon
+
+    def collect(self) -> RolloutStats:
+        """Fill the buffer."""
+        with intra_op_threads(1):
+            return self.runner.collect()
+
+    def advantages(self) -> tuple[Tensor, Tensor]:
+        """Advantages and value targets (T, N) of the buffer.
+
+        Rewards are scaled by ``1 - gamma``: values of any discount then stay near 1, where value clipping and Adam
+        expect them.
+        """
+        train, buffer = self._train, self.buffer
+        return gae(
+            buffer.rewards * (1.0 - train.gamma),
+            buffer.values,
+            buffer.next_values,
+            buffer.terminated,
+            buffer.truncated,
+            train.gamma,
+            train.gae_lambda,
+        )
+
+    def learn(self) -> Tensor:
+        """Update the policy, then the statistics it sees the world through; metrics as in :meth:`PPO.update`."""
+        losses = self.ppo.update(self.buffer, *self.advantages(), self.runner.generator)
+        self.policy.obs_norm.merge(*self.runner.moments.result())
+        self.env.sampler.update()
+        return losses
