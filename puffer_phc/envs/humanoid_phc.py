@@ -29,8 +29,8 @@ class TaskConfig:
         action_mode: ``reference`` adds the action to the reference's joint pose; ``absolute`` is PHC's, the action
             spans each joint's whole range.
         action_scale: rad per unit of action in ``reference`` mode.
-        action_lead: s that the reference pose of ``reference`` mode runs ahead; makes up for the lag of the joint
-            servos.
+        action_lead: control steps that the reference pose of ``reference`` mode runs ahead; makes up for the lag of
+            the joint servos.
         state_init: ``random`` starts anywhere in a clip, ``start`` at its first frame.
         termination_distance: m; an episode has failed when any body is further than this from the reference.
         grace_steps: control steps after a reset without failure test.
@@ -38,7 +38,7 @@ class TaskConfig:
 
     action_mode: ActionMode = "reference"
     action_scale: float = 1.0
-    action_lead: float = 2 / 30
+    action_lead: float = 2.0
     state_init: StateInit = "random"
     termination_distance: float = 0.25
     grace_steps: int = 1
@@ -140,10 +140,10 @@ class HumanoidPHC:
         action = action.clamp(-1.0, 1.0)
         if self.task.action_mode == "absolute":
             return self._action_scale * action * self._movable
-        ahead = self.library.dof_pos_at(self.clip_ids, self.time() + self.task.action_lead)
+        ahead = self.library.dof_pos_at(self.clip_ids, self.time(self.task.action_lead))
         return ahead + self.task.action_scale * action
 
-    def time(self, steps_ahead: int = 0) -> Tensor:
+    def time(self, steps_ahead: float = 0.0) -> Tensor:
         """Seconds (N,) into each clip, ``steps_ahead`` control steps from now."""
         return self.start_time + (self.progress + steps_ahead) * self.control_dt
 

@@ -1,0 +1,157 @@
+"""The GPU engine: MuJoCo Warp steps all environments on one device, from the same ``MjModel`` as the CPU engine."""
+
+from __future__ import annotations
+
+import mujoco
+import torch
+from torch import Tensor
+
+import gymtorch
+from poselib.rotations import quat_rotate_inverse
+from puffer_phc.errors import InputError
+from puffer_phc.robots.robot import PhysicsOptions, Robot
+from puffer_phc.robots.state import BodyState, MotionState
+from puffer_phc.simulation.kinematics import TreeKinematics
+from puffer_phc.simulation.mujoco_cpu import MAX_SPEED
+
+# A standing SMPL body has 16 to 17 contacts and 64 to 68 constraint rows; falling and self-colliding ones have at most
+# 53 rows (p99 40). Rows cost little speed, contacts are shared by all worlds.
+CONTACTS_PER_BOX, CONTACTS_PER_SHAPE, SPARE_CONTACTS = 4, 1, 8
+ROWS_PER_CONTACT = 4  # pyramidal friction cone
+
+
+class MujocoWarp:
+    """See :class:`puffer_phc.simulation.simulator.Simulator`. Everything is float32 and stays on the device.
+
+    No call waits for the device, so a control step can be captured as a CUDA graph. State is handed over by masked
+    writes; what the reward and observation need is computed from it by the same code as on the CPU.
+
+    Attributes:
+        overflow: (N,) int32 bits of :class:`mujoco_warp.OverflowType`, gathered until :meth:`read_overflow`.
+    """
+
+    def __init__(
+        self,
+        robot: Robot,
+        num_envs: int,
+        physics: PhysicsOptions,
+        device: torch.device,
+        nconmax: int = 0,
+        njmax: int = 0,
+    ) -> None:
+        """Start ``num_envs`` humanoids in their default pose.
+
+        Args:
+            robot: what to simulate.
+            num_envs: N.
+            physics: substeps of a control step; its time step and integrator are already in the robot's model.
+            device: a CUDA device, or the CPU (slow; for comparing the engines).
+            nconmax: contacts per world in the shared pool; 0 takes a number from the model's shapes.
+            njmax: constraint rows per world; 0 takes a number from the model's shapes.
+
+        Raises:
+            InputError: MuJoCo Warp is not installed.
+        """
+        try:
+            import mujoco_warp as mjw
+            import warp as wp
+        except ImportError:
+            remedy = "run: uv sync --extra gpu"
+            raise InputError("--device", "MuJoCo Warp, which simulates on a GPU, is not installed", remedy) from None
+        self.robot, self.num_envs, self.device = robot, num_envs, device
+        self._mjw, self._substeps = mjw, physics.substeps
+        wp.config.quiet = True
+        wp.init()
+        contacts, rows = constraint_sizes(robot.model)
+        data = mujoco.MjData(robot.model)
+        mujoco.mj_forward(robot.model, data)
+        with wp.ScopedDevice(wp.device_from_torch(device)):
+            self._model = mjw.put_model(robot.model)
+            self._model.opt.warn_overflow = 0  # printing from a kernel would serialise it; the bits are read instead
+            self._data = mjw.put_data(
+                robot.model, data, nworld=num_envs, nconmax=nconmax or contacts, njmax=njmax or rows
+            )
+        fields = ("qpos", "qvel", "ctrl", "qacc_warmstart", "actuator_force", "overflow", "time")
+        self._qpos, self._qvel, self._ctrl, self._warmstart, self._force, self.overflow, self._time = (
+            gymtorch.wrap(getattr(self._data, name)) for name in fields
+        )
+        self._kinematics = TreeKinematics(robot.skeleton, num_envs, device)
+        shape = (num_envs, robot.num_dofs)
+        self.dof_vel, self.dof_force = torch.zeros(shape, device=device), torch.zeros(shape, device=device)
+        self.diverged = torch.zeros(num_envs, dtype=torch.bool, device=device)
+        self.bodies: BodyState = self._kinematics(self._qpos, self._qvel)
+
+    def step(self, target: Tensor) -> None:
+        """Advance one control step with PD targets (N, D) rad."""
+        self.physics(target)
+        self._read()
+
+    def physics(self, target: Tensor) -> None:
+        """Only the physics of :meth:`step`."""
+        self._ctrl.copy_(target)
+        with gymtorch.torch_stream_as_warp(self.device):
+            for _ in range(self._substeps):
+                self._mjw.step(self._model, self._data)
+
+    def reset(self, which: Tensor, state: MotionState) -> None:
+        """Place the environments ``which``, a mask (N,) bool with N rows or a list (K,) int64 with K rows."""
+        rot = state.local_rot
+        root_ang_vel = quat_rotate_inverse(rot[:, 0], state.root_ang_vel)  # MuJoCo wants it in the body's frame
+        qvel = torch.cat((state.root_vel, root_ang_vel, state.dof_vel), dim=1)
+        _write(self._qpos, which, self.robot.qpos(state.root_pos, rot))
+        _write(self._qvel, which, qvel)
+        _write(self._warmstart, which, torch.zeros_like(qvel))
+        self.bodies = BodyState(
+            *(_written(own, which, new) for own, new in zip(self.bodies, state.bodies, strict=True))
+        )
+        _write(self.dof_vel, which, state.dof_vel)
+        _write(self.dof_force, which, torch.zeros_like(state.dof_vel))
+        _write(self.diverged, which, torch.zeros(len(which), dtype=torch.bool, device=self.device))
+
+    def qpos(self) -> Tensor:
+        """MuJoCo positions (N, nq) float64 on the CPU, a copy."""
+        return self._qpos.double().cpu()
+
+    def read_overflow(self) -> dict[str, int]:
+        """Worlds that overflowed since the last call, by kind; waits for the device."""
+        kinds = self._mjw.OverflowType
+        bits = self.overflow.clone()
+        self.overflow.zero_()
+        found = {kind.name.lower(): int(((bits & int(kind)) != 0).sum()) for kind in kinds if kind.name != "ALL"}
+        return {name: count for name, count in found.items() if count}
+
+    def _read(self) -> None:
+        self.bodies = self._kinematics(self._qpos, self._qvel)
+        self.dof_vel.copy_(self._qvel[:, 6:])
+        self.dof_force.copy_(self._force)
+        # A comparison with NaN is false, so this also finds what is not finite.
+        torch.logical_not(self._qvel.abs().amax(dim=1) < MAX_SPEED, out=self.diverged)
+
+
+def constraint_sizes(model: mujoco.MjModel) -> tuple[int, int]:
+    """Contacts and constraint rows per world that a robot of ``model`` can be expected to need.
+
+    Every box may lie on the floor with four corners and a third of the other shapes may touch something, with some
+    contacts to spare: 96 rows for the SMPL body, where 68 were seen standing and 53 falling.
+    """
+    boxes = int((model.geom_type == mujoco.mjtGeom.mjGEOM_BOX).sum())
+    others = int(model.ngeom) - 1 - boxes
+    contacts = CONTACTS_PER_BOX * boxes + CONTACTS_PER_SHAPE * (others // 3) + SPARE_CONTACTS
+    rows = ROWS_PER_CONTACT * (CONTACTS_PER_BOX * boxes + SPARE_CONTACTS)
+    return contacts, rows
+
+
+def _write(target: Tensor, which: Tensor, rows: Tensor) -> None:
+    """Write rows of ``target`` (N, ...): those of a mask from as many rows, those of a list from that many."""
+    if which.dtype == torch.bool:
+        mask = which.view(-1, *[1] * (target.dim() - 1))
+        torch.where(mask, rows, target, out=target)
+    else:
+        target.index_copy_(0, which, rows.to(target.dtype))
+
+
+def _written(target: Tensor, which: Tensor, rows: Tensor) -> Tensor:
+    """As :func:`_write`, into a new tensor."""
+    if which.dtype == torch.bool:
+        return torch.where(which.view(-1, *[1] * (target.dim() - 1)), rows, target)
+    return target.index_copy(0, which, rows)
