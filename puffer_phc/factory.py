@@ -11,6 +11,7 @@ from puffer_phc.motions.loading import load_motions
 from puffer_phc.robots.robot import Robot
 from puffer_phc.robots.smpl import smpl_robot
 from puffer_phc.simulation.mujoco_cpu import MujocoCpu
+from puffer_phc.simulation.mujoco_warp import MujocoWarp
 from puffer_phc.simulation.simulator import Simulator
 
 
@@ -29,7 +30,7 @@ def make_simulator(cfg: Config, robot: Robot, num_envs: int, device: torch.devic
     """The engine for ``device``."""
     if device.type == "cpu":
         return MujocoCpu(robot, num_envs, cfg.robot, cfg.base.threads)
-    raise AssertionError(device)
+    return MujocoWarp(robot, num_envs, cfg.robot, device)
 
 
 def make_env(

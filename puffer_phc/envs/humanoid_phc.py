@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from gymtorch import fused, latch
 from puffer_phc.envs.observations import observation
 from puffer_phc.envs.rewards import TERM_NAMES, RewardConfig, imitation_reward, power_penalty
 from puffer_phc.envs.terminations import tracking_lost
@@ -84,6 +85,11 @@ class HumanoidPHC:
         self.num_obs = 39 * robot.num_bodies - 2
         self._action_scale = robot.action_scale.to(self.device)
         self._movable = (~robot.frozen_dofs).to(device=self.device, dtype=torch.float32)
+        self._observation, self._imitation_reward = (
+            fused(observation, self.device),
+            fused(imitation_reward, self.device),
+        )
+        self._reference = BodyState(*(torch.empty(0) for _ in BodyState._fields))  # looked up by the first reset
         self._allocate()
 
     def _allocate(self) -> None:
@@ -149,13 +155,13 @@ class HumanoidPHC:
 
     def _observe(self) -> Tensor:
         """Look the reference up one step ahead and observe it."""
-        self._reference = self.library.bodies_at(self.clip_ids, self.time(1))
-        self.obs = observation(self.simulator.bodies, self._reference)
+        self._reference = latch(self._reference, self.library.bodies_at(self.clip_ids, self.time(1)))
+        self.obs = latch(self.obs, self._observation(self.simulator.bodies, self._reference))
         return self.obs
 
     def _score(self, bodies: BodyState, reference: BodyState) -> None:
         cfg = self.reward_config
-        imitation, terms = imitation_reward(*bodies, *reference, cfg)
+        imitation, terms = self._imitation_reward(*bodies, *reference, cfg)
         power = power_penalty(self.simulator.dof_force, self.simulator.dof_vel, cfg.power_coef)
         power = torch.where(self.progress > cfg.power_grace_steps, power, 0.0)
         # A humanoid whose simulation diverged may have any state at all; its failure is told by `terminated`.
@@ -178,10 +184,10 @@ class HumanoidPHC:
         """Observe truncated environments before their reset: the value bootstraps from there."""
         ids = self._select(self.truncated)
         if ids.dtype == torch.bool:
-            self.final_obs = observation(bodies, self.library.bodies_at(self.clip_ids, self.time(1)))
+            self.final_obs.copy_(self._observation(bodies, self.library.bodies_at(self.clip_ids, self.time(1))))
         elif len(ids):
             upcoming = self.library.bodies_at(self.clip_ids[ids], self.time(1)[ids])
-            self.final_obs[ids] = observation(bodies.rows(ids), upcoming)
+            self.final_obs[ids] = self._observation(bodies.rows(ids), upcoming)
 
     def _select(self, mask: Tensor) -> Tensor:
         """The environments of ``mask`` as a list where that is cheap; a GPU keeps the mask and its fixed shapes."""

@@ -30,7 +30,7 @@ class RunningNorm(nn.Module):
         return torch.addcmul(-self.mean * scale, obs, scale).clamp_(-self.clip, self.clip)
 
     @torch.no_grad()
-    def merge(self, mean: Tensor, var: Tensor, count: Tensor | float) -> None:
+    def merge(self, mean: Tensor, var: Tensor, count: Tensor) -> None:
         """Add ``count`` samples of the given mean and (biased) variance by Chan's formula.
 
         Args:
@@ -55,14 +55,14 @@ class MomentAccumulator:
         self._shift = torch.zeros(size, device=device)
         self._sum = torch.zeros(size, device=device)
         self._square_sum = torch.zeros(size, device=device)
-        self._count = 0
+        self._count = torch.zeros((), dtype=torch.float64, device=device)
 
     def start(self, shift: Tensor) -> None:
         """Forget everything; ``shift`` (O,) is a guess of the mean."""
         self._shift.copy_(shift)
         self._sum.zero_()
         self._square_sum.zero_()
-        self._count = 0
+        self._count.zero_()
 
     def add(self, obs: Tensor) -> None:
         """Count observations (N, O)."""
@@ -71,8 +71,9 @@ class MomentAccumulator:
         self._square_sum += centred.square_().sum(dim=0)
         self._count += obs.shape[0]
 
-    def result(self) -> tuple[Tensor, Tensor, int]:
+    def result(self) -> tuple[Tensor, Tensor, Tensor]:
         """Mean (O,), biased variance (O,) and count."""
-        mean = self._sum / self._count
-        var = (self._square_sum / self._count - mean.square()).clamp_min(0.0)
-        return mean + self._shift, var, self._count
+        count = self._count.to(self._sum.dtype)
+        mean = self._sum / count
+        var = (self._square_sum / count - mean.square()).clamp_min(0.0)
+        return mean + self._shift, var, self._count.clone()

@@ -6,7 +6,7 @@ import mujoco
 import torch
 from torch import Tensor
 
-import gymtorch
+from gymtorch import fused, latch, torch_stream_as_warp, wrap
 from poselib.rotations import quat_rotate_inverse
 from puffer_phc.errors import InputError
 from puffer_phc.robots.robot import PhysicsOptions, Robot
@@ -53,14 +53,15 @@ class MujocoWarp:
             InputError: MuJoCo Warp is not installed.
         """
         try:
-            import mujoco_warp as mjw
             import warp as wp
+
+            wp.config.quiet = True  # type: ignore[attr-defined]
+            import mujoco_warp as mjw
         except ImportError:
             remedy = "run: uv sync --extra gpu"
             raise InputError("--device", "MuJoCo Warp, which simulates on a GPU, is not installed", remedy) from None
         self.robot, self.num_envs, self.device = robot, num_envs, device
         self._mjw, self._substeps = mjw, physics.substeps
-        wp.config.quiet = True
         wp.init()
         contacts, rows = constraint_sizes(robot.model)
         data = mujoco.MjData(robot.model)
@@ -73,9 +74,9 @@ class MujocoWarp:
             )
         fields = ("qpos", "qvel", "ctrl", "qacc_warmstart", "actuator_force", "overflow", "time")
         self._qpos, self._qvel, self._ctrl, self._warmstart, self._force, self.overflow, self._time = (
-            gymtorch.wrap(getattr(self._data, name)) for name in fields
+            wrap(getattr(self._data, name)) for name in fields
         )
-        self._kinematics = TreeKinematics(robot.skeleton, num_envs, device)
+        self._kinematics = fused(TreeKinematics(robot.skeleton, num_envs, device).__call__, device)
         shape = (num_envs, robot.num_dofs)
         self.dof_vel, self.dof_force = torch.zeros(shape, device=device), torch.zeros(shape, device=device)
         self.diverged = torch.zeros(num_envs, dtype=torch.bool, device=device)
@@ -89,7 +90,7 @@ class MujocoWarp:
     def physics(self, target: Tensor) -> None:
         """Only the physics of :meth:`step`."""
         self._ctrl.copy_(target)
-        with gymtorch.torch_stream_as_warp(self.device):
+        with torch_stream_as_warp(self.device):
             for _ in range(self._substeps):
                 self._mjw.step(self._model, self._data)
 
@@ -101,9 +102,8 @@ class MujocoWarp:
         _write(self._qpos, which, self.robot.qpos(state.root_pos, rot))
         _write(self._qvel, which, qvel)
         _write(self._warmstart, which, torch.zeros_like(qvel))
-        self.bodies = BodyState(
-            *(_written(own, which, new) for own, new in zip(self.bodies, state.bodies, strict=True))
-        )
+        for own, new in zip(self.bodies, state.bodies, strict=True):
+            _write(own, which, new)
         _write(self.dof_vel, which, state.dof_vel)
         _write(self.dof_force, which, torch.zeros_like(state.dof_vel))
         _write(self.diverged, which, torch.zeros(len(which), dtype=torch.bool, device=self.device))
@@ -121,7 +121,7 @@ class MujocoWarp:
         return {name: count for name, count in found.items() if count}
 
     def _read(self) -> None:
-        self.bodies = self._kinematics(self._qpos, self._qvel)
+        self.bodies = latch(self.bodies, self._kinematics(self._qpos, self._qvel))
         self.dof_vel.copy_(self._qvel[:, 6:])
         self.dof_force.copy_(self._force)
         # A comparison with NaN is false, so this also finds what is not finite.
@@ -148,10 +148,3 @@ def _write(target: Tensor, which: Tensor, rows: Tensor) -> None:
         torch.where(mask, rows, target, out=target)
     else:
         target.index_copy_(0, which, rows.to(target.dtype))
-
-
-def _written(target: Tensor, which: Tensor, rows: Tensor) -> Tensor:
-    """As :func:`_write`, into a new tensor."""
-    if which.dtype == torch.bool:
-        return torch.where(which.view(-1, *[1] * (target.dim() - 1)), rows, target)
-    return target.index_copy(0, which, rows)

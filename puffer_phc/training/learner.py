@@ -47,7 +47,7 @@ class Learner:
         return gae(
             buffer.rewards * (1.0 - train.gamma),
             buffer.values,
-            buffer.next_values,
+            buffer.next_values(),
             buffer.terminated,
             buffer.truncated,
             train.gamma,

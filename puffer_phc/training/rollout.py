@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gymtorch import CapturedFunction, capture, latch
 from puffer_phc.envs.humanoid_phc import HumanoidPHC
 from puffer_phc.policies.actor_critic import ActorCritic
 from puffer_phc.policies.normalizer import MomentAccumulator
@@ -18,7 +19,9 @@ class RolloutBuffer:
     Attributes:
         obs: (T, N, O) normalised observations.
         actions: (T, N, A) unclipped samples.
-        log_probs, values, next_values, rewards: (T, N).
+        log_probs, values, rewards: (T, N).
+        final_values: (T, N), value of the state that a truncated episode ended in; 0 elsewhere.
+        last_value: (N,), value of the state after the last step.
         terminated, truncated: (T, N) bool.
         fresh: (T, N) bool, the observation is the first of an episode.
         states: (T / segment, N, state_size) recurrent state at the start of each segment.
@@ -32,9 +35,15 @@ class RolloutBuffer:
 
         self.horizon, self.segment = horizon, segment
         self.obs, self.actions = zeros(env.num_obs), zeros(env.num_actions)
-        self.log_probs, self.values, self.next_values, self.rewards = zeros(), zeros(), zeros(), zeros()
+        self.log_probs, self.values, self.final_values, self.rewards = zeros(), zeros(), zeros(), zeros()
         self.terminated, self.truncated, self.fresh = (zeros(dtype=torch.bool) for _ in range(3))
+        self.last_value = torch.zeros(envs, device=device)
         self.states = torch.zeros(horizon // segment, envs, policy.state_size, device=device)
+
+    def next_values(self) -> Tensor:
+        """Value (T, N) of the state each step led to, before any reset."""
+        following = torch.cat((self.values[1:], self.last_value[None]))
+        return torch.where(self.truncated, self.final_values, following)
 
 
 @dataclass
@@ -48,16 +57,30 @@ class RolloutStats:
     reward_terms: Tensor
     reward: Tensor
 
+    def tensors(self) -> list[Tensor]:
+        """All sums."""
+        return list(vars(self).values())
+
 
 class Runner:
-    """Carries environment, recurrent state and observation statistics from one rollout to the next."""
+    """Carries environment, recurrent state and observation statistics from one rollout to the next.
 
-    def __init__(self, env: HumanoidPHC, policy: ActorCritic, buffer: RolloutBuffer, seed: int) -> None:
+    On a GPU one control step with everything in it (policy, physics, reward, reset, bookkeeping) is recorded as a CUDA
+    graph and replayed; ``captured=False`` runs the same code step by step, for debugging.
+    """
+
+    def __init__(
+        self, env: HumanoidPHC, policy: ActorCritic, buffer: RolloutBuffer, seed: int, captured: bool = True
+    ) -> None:
         self.env, self.policy, self.buffer = env, policy, buffer
         self.generator = torch.Generator(device=env.device).manual_seed(seed)
         self.moments = MomentAccumulator(env.num_obs, env.device)
         self._state = policy.initial_state(env.num_envs)
         self._fresh = torch.ones(env.num_envs, dtype=torch.bool, device=env.device)
+        self._row = torch.zeros(1, dtype=torch.long, device=env.device)  # the step of the rollout, on the device
+        self._stats = _empty_stats(env)
+        self._captured = captured
+        self._step: CapturedFunction[None] | None = None
         self._obs = env.reset()
         if not policy.obs_norm.count:  # a new policy: the first statistics are those of the first states
             self.moments.start(self._obs.mean(dim=0))
@@ -66,63 +89,77 @@ class Runner:
 
     @torch.no_grad()
     def collect(self) -> RolloutStats:
-        """Fill the buffer with the next T steps."""
-        env, policy, buffer = self.env, self.policy, self.buffer
+        """Fill the buffer with the next T steps; the sums are overwritten by the next call."""
+        policy, buffer = self.policy, self.buffer
+        if self._step is None:
+            self._step = self._record()
         self.moments.start(policy.obs_norm.mean)
-        std = policy.log_std.exp()
-        stats = _empty_stats(env)
-        obs = policy.obs_norm(self._obs)
+        for total in self._stats.tensors():
+            total.zero_()
+        self._row.zero_()
         for step in range(buffer.horizon):
             if policy.recurrent and step % buffer.segment == 0:
                 buffer.states[step // buffer.segment] = self._state
-            buffer.obs[step] = obs
-            buffer.fresh[step] = self._fresh
-            mean, value, self._state = policy.step(buffer.obs[step], self._state, self._fresh)
-            noise = torch.randn(mean.shape, device=env.device, generator=self.generator)
-            action = mean + std * noise
-            buffer.actions[step] = action
-            buffer.log_probs[step] = policy.log_prob(mean, action)
-            buffer.values[step] = value
-            if step:
-                self._fill_next_values(step - 1, value)
+            self._step()
+        _, buffer.last_value, _ = policy.step(policy.obs_norm(self._obs), self._state, self._fresh)
+        return self._stats
 
-            self.moments.add(self._obs)
-            self._obs, reward, terminated, truncated = env.step(action)
-            buffer.rewards[step], buffer.terminated[step], buffer.truncated[step] = reward, terminated, truncated
-            self._bootstrap_truncated(step)
-            self._fresh = env.done
-            obs = policy.obs_norm(self._obs)
-            _count(stats, env)
-        _, value, _ = policy.step(obs, self._state, self._fresh)
-        self._fill_next_values(buffer.horizon - 1, value)
-        return stats
+    def _record(self) -> CapturedFunction[None]:
+        device = self.env.device if self._captured else torch.device("cpu")  # CPU work is never recorded
+        return capture(self._control_step, device=device, generators=(self.generator, self.env.generator))
 
-    def _bootstrap_truncated(self, step: int) -> None:
-        """Value of the last state of truncated episodes, before their environment was reset."""
+    def _control_step(self) -> None:
+        """One step: observe, act, simulate, note everything in the buffer's current row."""
+        env, policy, buffer = self.env, self.policy, self.buffer
+        obs = policy.obs_norm(self._obs)
+        mean, value, state = policy.step(obs, self._state, self._fresh)
+        noise = torch.randn(mean.shape, device=env.device, generator=self.generator)
+        action = mean + policy.log_std.exp() * noise
+        self._note(buffer.obs, obs)
+        self._note(buffer.fresh, self._fresh)
+        self._note(buffer.actions, action)
+        self._note(buffer.log_probs, policy.log_prob(mean, action))
+        self._note(buffer.values, value)
+        self.moments.add(self._obs)
+
+        next_obs, reward, terminated, truncated = env.step(action)
+        self._note(buffer.rewards, reward)
+        self._note(buffer.terminated, terminated)
+        self._note(buffer.truncated, truncated)
+        self._note(buffer.final_values, self._final_value(state))
+        self._count()
+        self._obs, self._state = latch(self._obs, next_obs), latch(self._state, state)
+        self._fresh = latch(self._fresh, env.done)
+        self._row += 1
+
+    def _note(self, target: Tensor, value: Tensor) -> None:
+        target.index_copy_(0, self._row, value[None])
+
+    def _final_value(self, state: Tensor) -> Tensor:
+        """Value (N,) of the last states of truncated episodes, seen before their environment was reset."""
         env, policy = self.env, self.policy
+        going_on = torch.zeros_like(self._fresh)
+        if env.device.type != "cpu":
+            _, value, _ = policy.step(policy.obs_norm(env.final_obs), state, going_on)
+            return torch.where(env.truncated, value, 0.0)
+        values = torch.zeros(env.num_envs)
         ids = env.truncated.nonzero().squeeze(1)
         if len(ids):
-            obs = policy.obs_norm(env.final_obs[ids])
-            _, value, _ = policy.step(obs, self._state[ids], torch.zeros_like(env.truncated[ids]))
-            self.buffer.next_values[step, ids] = value
+            _, values[ids], _ = policy.step(policy.obs_norm(env.final_obs[ids]), state[ids], going_on[ids])
+        return values
 
-    def _fill_next_values(self, step: int, value: Tensor) -> None:
-        """The state after ``step`` is the one now seen, except where an episode ended in between."""
-        buffer = self.buffer
-        torch.where(buffer.truncated[step], buffer.next_values[step], value, out=buffer.next_values[step])
+    def _count(self) -> None:
+        stats, env = self._stats, self.env
+        done = env.done
+        stats.episodes += done.sum()
+        stats.returns += (env.episode_return * done).sum()
+        stats.lengths += (env.episode_length * done).sum()
+        stats.successes += env.truncated.sum()
+        stats.reward_terms += env.reward_terms.mean(dim=0)
+        stats.reward += env.reward.mean()
 
 
 def _empty_stats(env: HumanoidPHC) -> RolloutStats:
-    zero = torch.zeros((), device=env.device)
+    episodes, returns, lengths, successes, reward = torch.zeros(5, device=env.device).unbind()
     terms = torch.zeros(env.reward_terms.shape[1], device=env.device)
-    return RolloutStats(zero, zero.clone(), zero.clone(), zero.clone(), terms, zero.clone())
-
-
-def _count(stats: RolloutStats, env: HumanoidPHC) -> None:
-    done = env.done
-    stats.episodes += done.sum()
-    stats.returns += (env.episode_return * done).sum()
-    stats.lengths += (env.episode_length * done).sum()
-    stats.successes += env.truncated.sum()
-    stats.reward_terms += env.reward_terms.mean(dim=0)
-    stats.reward += env.reward.mean()
+    return RolloutStats(episodes, returns, lengths, successes, terms, reward)
