@@ -20,7 +20,7 @@ def latch(own: State | None, new: State) -> State:
         new: the next state, of the same shapes.
     """
     if isinstance(new, Tensor):
-        if not isinstance(own, Tensor) or not new.is_cuda or own.shape != new.shape:
+        if not isinstance(own, Tensor) or own is new or not new.is_cuda or own.shape != new.shape:
             return new
         own.copy_(new)
         return own

@@ -85,6 +85,7 @@ class Evaluator:
             lost[step] = (far | env.simulator.diverged)[:count]
             if env.device.type == "cpu" and bool(lost.any(dim=0).all()):
                 break
+        lost, pred_pos, ref_pos, pred_rot, ref_rot = (t.cpu() for t in (lost, pred_pos, ref_pos, pred_rot, ref_rot))
         return [
             self._result(
                 clip, steps[row], lost[:, row], pred_pos[:, row], ref_pos[:, row], pred_rot[:, row], ref_rot[:, row]

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from gymtorch import fused
 from poselib.motion import angular_velocity, dof_velocity, linear_velocity
 from poselib.rotations import quat_slerp, quat_to_exp_map
 from puffer_phc.motions.clip import MotionClip
@@ -62,6 +63,7 @@ class MotionLibrary:
         self.fps = torch.tensor([clip.fps for clip in clips], dtype=torch.float32, device=self.device)
         self.duration = (self.num_frames - 1) / self.fps
         self._first = torch.cumsum(self.num_frames, dim=0) - self.num_frames
+        self._interpolate = fused(_interpolate, self.device)
 
     def state_at(self, clip_ids: Tensor, times: Tensor) -> MotionState:
         """The clips' state at given times, as PHC computes it.
@@ -105,14 +107,14 @@ class MotionLibrary:
 
     def _lookup_bodies(self, before: Tensor, after: Tensor, blend: Tensor | None) -> BodyState:
         linear = 9 * self._body_count
-        table = _interpolate(self._bodies, linear, self._body_count, before, after, blend)
+        table = self._interpolate(self._bodies, linear, self._body_count, before, after, blend)
         pos, vel, ang_vel = table[:linear].view(3, 3, self._body_count, -1).unbind(0)
         rot = table[linear:].view(4, self._body_count, -1)
         return BodyState(*(tensor.permute(2, 1, 0) for tensor in (pos, rot, vel, ang_vel)))
 
     def _lookup_joints(self, before: Tensor, after: Tensor, blend: Tensor | None) -> tuple[Tensor, Tensor]:
         linear = self._joints.shape[1] - 4 * self._body_count
-        table = _interpolate(self._joints, linear, self._body_count, before, after, blend)
+        table = self._interpolate(self._joints, linear, self._body_count, before, after, blend)
         return table[linear:].view(4, self._body_count, -1).permute(2, 1, 0), table[:linear].T
 
 

@@ -121,9 +121,11 @@ class ActorCritic(nn.Module):
         """
         actor_state, critic_state = state.split((self.actor.state_size, self.critic.state_size), dim=-1)
         actor_features, actor_state = self.actor(obs, actor_state, fresh)
-        critic_features, critic_state = self.critic(obs, critic_state, fresh)
-        values = self.value_head(critic_features).squeeze(-1)
-        return self.mean_head(actor_features), values, torch.cat((actor_state, critic_state), dim=-1)
+        # The critic may be coarse: its errors average out. The actor's would show as ratios away from 1.
+        with torch.autocast(obs.device.type, dtype=torch.bfloat16, enabled=obs.is_cuda):
+            critic_features, critic_state = self.critic(obs, critic_state, fresh)
+            values = self.value_head(critic_features).squeeze(-1).float()
+        return self.mean_head(actor_features), values, torch.cat((actor_state, critic_state.float()), dim=-1)
 
     def step(self, obs: Tensor, state: Tensor, fresh: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """One step: means (N, A), values (N,), state, of observations (N, O) and ``fresh`` (N,)."""

@@ -9,6 +9,7 @@ from puffer_phc.envs.humanoid_phc import HumanoidPHC
 from puffer_phc.policies.actor_critic import ActorCritic
 from puffer_phc.training.advantage import gae
 from puffer_phc.training.ppo import PPO
+from puffer_phc.training.precision import network_precision
 from puffer_phc.training.rollout import RolloutBuffer, RolloutStats, Runner
 from puffer_phc.training.threads import intra_op_threads
 
@@ -56,7 +57,8 @@ class Learner:
 
     def learn(self) -> Tensor:
         """Update the policy, then the statistics it sees the world through; metrics as in :meth:`PPO.update`."""
-        losses = self.ppo.update(self.buffer, *self.advantages(), self.runner.generator)
+        with network_precision():
+            losses = self.ppo.update(self.buffer, *self.advantages(), self.runner.generator)
         self.policy.obs_norm.merge(*self.runner.moments.result())
         self.env.sampler.update()
         return losses

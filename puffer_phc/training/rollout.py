@@ -11,6 +11,7 @@ from gymtorch import CapturedFunction, capture, latch
 from puffer_phc.envs.humanoid_phc import HumanoidPHC
 from puffer_phc.policies.actor_critic import ActorCritic
 from puffer_phc.policies.normalizer import MomentAccumulator
+from puffer_phc.training.precision import network_precision
 
 
 class RolloutBuffer:
@@ -112,7 +113,8 @@ class Runner:
         """One step: observe, act, simulate, note everything in the buffer's current row."""
         env, policy, buffer = self.env, self.policy, self.buffer
         obs = policy.obs_norm(self._obs)
-        mean, value, state = policy.step(obs, self._state, self._fresh)
+        with network_precision():
+            mean, value, state = policy.step(obs, self._state, self._fresh)
         noise = torch.randn(mean.shape, device=env.device, generator=self.generator)
         action = mean + policy.log_std.exp() * noise
         self._note(buffer.obs, obs)
@@ -140,7 +142,8 @@ class Runner:
         env, policy = self.env, self.policy
         going_on = torch.zeros_like(self._fresh)
         if env.device.type != "cpu":
-            _, value, _ = policy.step(policy.obs_norm(env.final_obs), state, going_on)
+            with network_precision():
+                _, value, _ = policy.step(policy.obs_norm(env.final_obs), state, going_on)
             return torch.where(env.truncated, value, 0.0)
         values = torch.zeros(env.num_envs)
         ids = env.truncated.nonzero().squeeze(1)

@@ -10,7 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
@@ -155,6 +154,8 @@ class VideoWriter:
 
 def _find_ffmpeg() -> str:
     try:
+        import imageio_ffmpeg  # late: only videos need it
+
         return imageio_ffmpeg.get_ffmpeg_exe()
     except RuntimeError as error:
         remedy = "install it (apt-get install ffmpeg) or set IMAGEIO_FFMPEG_EXE"

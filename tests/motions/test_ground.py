@@ -11,7 +11,7 @@ from puffer_phc.motions.ground import contact_lift, first_frames_lift, lowest_po
 from puffer_phc.robots.robot import Geoms
 from puffer_phc.robots.smpl import smpl_robot
 
-HEIGHTS = st.lists(st.floats(-2.0, 2.0), min_size=1, max_size=200)
+HEIGHTS = st.lists(st.floats(-2.0, 2.0), min_size=1, max_size=80)
 FPS = st.sampled_from([1.0, 25.0, 30.0, 120.0])
 
 
@@ -22,7 +22,7 @@ def double(values):
 # --- the lift --------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(HEIGHTS, FPS)
 def test_nothing_is_left_below_the_floor(heights, fps):
     lowest = double(heights)
@@ -31,7 +31,7 @@ def test_nothing_is_left_below_the_floor(heights, fps):
     assert (lowest + lift).min() >= -1e-6
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(HEIGHTS, FPS, st.floats(-5.0, 5.0))
 def test_the_height_of_the_file_does_not_matter(heights, fps, shift):
     lowest = double(heights)
@@ -39,7 +39,7 @@ def test_the_height_of_the_file_does_not_matter(heights, fps, shift):
     torch.testing.assert_close(moved + contact_lift(moved, fps), lowest + contact_lift(lowest, fps), rtol=0, atol=1e-9)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(HEIGHTS, FPS)
 def test_the_lift_is_no_higher_than_the_deepest_penetration(heights, fps):
     lowest = double(heights)
@@ -48,6 +48,7 @@ def test_the_lift_is_no_higher_than_the_deepest_penetration(heights, fps):
     assert lift.min() >= -torch.quantile(lowest, 0.1) - 1e-9
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.floats(-2.0, 2.0), st.integers(1, 50))
 def test_a_level_clip_is_put_exactly_on_the_floor(height, frames):
     lowest = torch.full((frames,), height, dtype=torch.float64)
