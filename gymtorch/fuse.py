@@ -16,13 +16,16 @@ def fused(function: Function, device: torch.device) -> Function:
 
     On a CPU the compiler would need a C++ toolchain and half a minute, for a gain that short runs never see.
     """
-    if device.type != "cuda" or not _has_triton():
+    if device.type != "cuda" or not has_triton():
         return function
+    # One compilation per number of environments; a process that makes several environments needs a few.
+    torch._dynamo.config.recompile_limit = 64
     return torch.compile(function, dynamic=False, fullgraph=True)  # type: ignore[return-value]
 
 
 @functools.cache
-def _has_triton() -> bool:
-    from torch.utils._triton import has_triton
+def has_triton() -> bool:
+    """Whether torch can compile for a GPU here."""
+    from torch.utils import _triton
 
-    return bool(has_triton())
+    return bool(_triton.has_triton())

@@ -100,6 +100,7 @@ class TrainConfig(PPOConfig):
         horizon: control steps per environment and rollout; 0 is auto.
         total_steps: stop after this many samples; 0 is auto.
         time_limit: stop after this many seconds of training; 0 is auto (CPU: three minutes), negative is never.
+        average: decay, per update, of the running mean of the weights that is evaluated and kept; 0 keeps the latest.
         final_kl: share of target_kl left at the end of the run; it falls linearly, so that the policy settles.
         eval_interval: seconds between evaluations of all clips; 0 for none but the last.
         checkpoint_interval: seconds between checkpoints.
@@ -109,6 +110,7 @@ class TrainConfig(PPOConfig):
     horizon: int = 0
     total_steps: int = 0
     time_limit: float = 0.0
+    average: float = 0.95
     final_kl: float = 0.2
     eval_interval: float = 20.0
     checkpoint_interval: float = 60.0
@@ -151,7 +153,7 @@ def resolve_device(name: str) -> torch.device:
         InputError: no such device here.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -162,6 +164,8 @@ def resolve_device(name: str) -> torch.device:
         raise InputError(
             "--device", f"{name!r} asked for, but torch {torch.__version__} finds no CUDA device", "use --device cpu"
         )
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", torch.cuda.current_device())  # Warp wants the number
     return device
 
 
@@ -295,6 +299,7 @@ def check(cfg: Config) -> None:
         ("train.gamma", 0 <= cfg.train.gamma < 1, "at least 0 and below 1"),
         ("train.gae_lambda", 0 <= cfg.train.gae_lambda <= 1, "between 0 and 1"),
         ("train.horizon", cfg.train.horizon >= 0, "0 for auto, or more"),
+        ("train.average", 0 <= cfg.train.average < 1, "at least 0 and below 1"),
         ("train.segment", cfg.train.segment >= 1, "1 or more"),
         ("eval.num_envs", cfg.eval.num_envs >= 0, "0 for auto, or more"),
     )

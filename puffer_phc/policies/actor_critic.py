@@ -121,11 +121,19 @@ class ActorCritic(nn.Module):
         """
         actor_state, critic_state = state.split((self.actor.state_size, self.critic.state_size), dim=-1)
         actor_features, actor_state = self.actor(obs, actor_state, fresh)
+        values, critic_state = self._values(obs, critic_state, fresh)
+        return self.mean_head(actor_features), values, torch.cat((actor_state, critic_state), dim=-1)
+
+    def _values(self, obs: Tensor, critic_state: Tensor, fresh: Tensor) -> tuple[Tensor, Tensor]:
         # The critic may be coarse: its errors average out. The actor's would show as ratios away from 1.
         with torch.autocast(obs.device.type, dtype=torch.bfloat16, enabled=obs.is_cuda):
-            critic_features, critic_state = self.critic(obs, critic_state, fresh)
-            values = self.value_head(critic_features).squeeze(-1).float()
-        return self.mean_head(actor_features), values, torch.cat((actor_state, critic_state.float()), dim=-1)
+            features, critic_state = self.critic(obs, critic_state, fresh)
+            return self.value_head(features).squeeze(-1).float(), critic_state.float()
+
+    def value(self, obs: Tensor, state: Tensor) -> Tensor:
+        """Values (N,) of observations (N, O) that go on from ``state`` (N, state_size)."""
+        going_on = torch.zeros(len(obs), 1, dtype=torch.bool, device=obs.device)
+        return self._values(obs[:, None], state[:, self.actor.state_size :], going_on)[0][:, 0]
 
     def step(self, obs: Tensor, state: Tensor, fresh: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """One step: means (N, A), values (N,), state, of observations (N, O) and ``fresh`` (N,)."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+
+import torch
 from torch import Tensor
 
+from gymtorch.fuse import has_triton
 from puffer_phc.config import Config
 from puffer_phc.envs.humanoid_phc import HumanoidPHC
 from puffer_phc.policies.actor_critic import ActorCritic
@@ -23,6 +27,8 @@ class Learner:
         buffer: the latest rollout.
         runner: plays the policy in the environment.
         samples: experience of one iteration.
+        averaged: running mean of the policy over its latest updates, the one to evaluate and keep: a trust region wide
+            enough to learn fast makes single updates overshoot, and their mean does not.
     """
 
     def __init__(self, cfg: Config, env: HumanoidPHC, policy: ActorCritic) -> None:
@@ -32,6 +38,9 @@ class Learner:
         self.buffer = RolloutBuffer(env, policy, cfg.train.horizon, segment)
         self.runner = Runner(env, policy, self.buffer, cfg.base.seed)
         self.samples = env.num_envs * cfg.train.horizon
+        self.averaged = copy.deepcopy(policy).requires_grad_(False)
+        if env.device.type == "cuda" and has_triton():
+            policy.compile(dynamic=False)
 
     def collect(self) -> RolloutStats:
         """Fill the buffer."""
@@ -61,4 +70,15 @@ class Learner:
             losses = self.ppo.update(self.buffer, *self.advantages(), self.runner.generator)
         self.policy.obs_norm.merge(*self.runner.moments.result())
         self.env.sampler.update()
+        self._average()
         return losses
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        # Young policies change fast: at first the window covers but half of the updates there were.
+        weight = max(1.0 - self._train.average, 2.0 / (self.ppo.updates + 1.0))
+        own: list[Tensor] = list(self.averaged.parameters())
+        latest: list[Tensor] = list(self.policy.parameters())
+        torch._foreach_lerp_(own, latest, min(weight, 1.0))
+        for mine, theirs in zip(self.averaged.buffers(), self.policy.buffers(), strict=True):
+            mine.copy_(theirs)

@@ -55,7 +55,7 @@ class PPOConfig:
     bound_coef: float = 10.0
     l2_init_coef: float = 0.0
     action_bound: float = 0.9
-    learning_rate: float = 3e-4
+    learning_rate: float = 2e-5
     target_kl: float = 0.1
     min_learning_rate: float = 1e-6
     max_learning_rate: float = 2e-3

@@ -140,15 +140,13 @@ class Runner:
     def _final_value(self, state: Tensor) -> Tensor:
         """Value (N,) of the last states of truncated episodes, seen before their environment was reset."""
         env, policy = self.env, self.policy
-        going_on = torch.zeros_like(self._fresh)
         if env.device.type != "cpu":
             with network_precision():
-                _, value, _ = policy.step(policy.obs_norm(env.final_obs), state, going_on)
-            return torch.where(env.truncated, value, 0.0)
+                return torch.where(env.truncated, policy.value(policy.obs_norm(env.final_obs), state), 0.0)
         values = torch.zeros(env.num_envs)
         ids = env.truncated.nonzero().squeeze(1)
         if len(ids):
-            _, values[ids], _ = policy.step(policy.obs_norm(env.final_obs[ids]), state[ids], going_on[ids])
+            values[ids] = policy.value(policy.obs_norm(env.final_obs[ids]), state[ids])
         return values
 
     def _count(self) -> None:

@@ -99,7 +99,7 @@ class Trainer:
     def evaluate(self, dashboard: Dashboard) -> None:
         """Evaluate all clips; the best policy so far is kept as ``best.pt``."""
         with self._timed("eval"), intra_op_threads(1):
-            summary, _ = self.evaluator.run(self.policy)
+            summary, _ = self.evaluator.run(self.learner.averaged)
         values = {f"eval/{key}": float(value) for key, value in summary.items() if isinstance(value, (int, float))}
         score = (summary["success_rate"], -summary["mpjpe_all"])
         if self._best is None or score > self._best:
@@ -121,7 +121,8 @@ class Trainer:
             "robot": self.env.robot.name,
             "num_obs": self.env.num_obs,
             "num_actions": self.env.num_actions,
-            "policy": self.policy.state_dict(),
+            "policy": self.learner.averaged.state_dict(),
+            "latest_policy": self.policy.state_dict(),
             "optimizer": self.ppo.optimizer.state_dict(),
             "learning_rate": self.ppo.learning_rate,
             "updates": self.ppo.updates,
@@ -135,6 +136,8 @@ class Trainer:
 
     def restore(self, data: dict[str, Any]) -> None:
         """Go on from a checkpoint of this run; episodes in flight start anew."""
+        self.policy.load_state_dict(data["latest_policy"])
+        self.learner.averaged.load_state_dict(data["policy"])
         self.ppo.restore(data["optimizer"], data["learning_rate"], data["updates"], data["initial"])
         self.steps, self._elapsed = data["steps"], data["seconds"]
         self._best = tuple(data["best"]) if data["best"] else None

@@ -16,6 +16,7 @@ from puffer_phc.training.learner import Learner
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CPU = torch.device("cpu")
+torch.set_num_threads(1)  # networks this small are not worth sharing, least of all among busy cores
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,373 @@
+"""The environment: what it observes, rewards, ends and starts."""
+
+import math
+
+import pytest
+import torch
+from small_env import CLIPS, DT, FAR, LIBRARY, ROBOT, actions, make, short_library
+
+from puffer_phc.envs.observations import observation
+from puffer_phc.envs.rewards import RewardConfig, imitation_reward
+from puffer_phc.motions.sampler import SamplingConfig
+from puffer_phc.robots.state import MotionState
+
+STILL = torch.zeros(4, 69)
+
+
+def expected_obs(env, steps_ahead=1):
+    """From the simulator's bodies and the reference, by the env's public clock."""
+    times = env.start_time + (env.progress + steps_ahead) * DT
+    return observation(env.simulator.bodies, env.library.bodies_at(env.clip_ids, times))
+
+
+def finite(*tensors):
+    return all(bool(tensor.isfinite().all()) for tensor in tensors)
+
+
+# --- observation -----------------------------------------------------------------------------------------------------
+
+
+def test_an_episode_starts_exactly_on_its_reference():
+    env = make()
+    obs = env.reset()
+    assert obs.shape == (4, 934)
+    here = LIBRARY.state_at(env.clip_ids, env.start_time)
+    ahead = LIBRARY.bodies_at(env.clip_ids, env.start_time + DT)
+    torch.testing.assert_close(obs, observation(here.bodies, ahead), rtol=0, atol=1e-5)
+    assert not env.progress.any()
+    qpos = env.simulator.qpos()
+    torch.testing.assert_close(qpos[:, :3].float(), here.root_pos)
+    torch.testing.assert_close(qpos[:, 3:].float().reshape(4, 24, 4), here.local_rot)
+
+
+def test_the_observation_is_a_function_of_simulation_and_upcoming_reference():
+    env = make()
+    env.reset()
+    for action in actions(40, scale=0.5):
+        obs, *_ = env.step(action)
+        torch.testing.assert_close(obs, expected_obs(env), rtol=0, atol=1e-5)
+        assert obs is env.obs
+    assert env.num_obs == 934
+    assert env.num_actions == 69
+
+
+# --- reward ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_reward_compares_with_the_reference_of_now():
+    reward = RewardConfig(power_coef=0.0005)
+    env = make(reward=reward, termination_distance=FAR)
+    env.reset()
+    clips, start = env.clip_ids.clone(), env.start_time.clone()
+    running = torch.ones(4, dtype=torch.bool)
+    for step, action in enumerate(actions(12), start=1):
+        _, rewards, _, truncated = env.step(action)
+        reference = LIBRARY.bodies_at(clips, start + step * DT)
+        imitation, terms = imitation_reward(*env.simulator.stepped, *reference, reward)
+        power = -0.0005 * env.simulator.power * (step > 3)
+        torch.testing.assert_close(rewards[running], (imitation + power)[running], rtol=0, atol=2e-5)
+        torch.testing.assert_close(env.reward_terms[running, :4], terms[running], rtol=0, atol=2e-5)
+        torch.testing.assert_close(env.reward_terms[running, 4], power[running], rtol=1e-4, atol=1e-5)
+        running &= ~truncated
+    assert running.any()
+
+
+def test_power_is_free_for_three_steps():
+    env = make(termination_distance=FAR, state_init="start")
+    env.reset()
+    for step, action in enumerate(actions(6, scale=1.0), start=1):
+        env.step(action)
+        power = env.reward_terms[:, 4]
+        assert (power == 0.0).all() if step <= 3 else (power < 0.0).all()
+
+
+# --- ends of episodes ------------------------------------------------------------------------------------------------
+
+
+def test_nobody_fails_on_the_first_step():
+    env = make(termination_distance=1e-7, state_init="start")
+    env.reset()
+    for _ in range(3):
+        _, _, terminated, _ = env.step(STILL)
+        assert not terminated.any()
+        _, _, terminated, truncated = env.step(STILL)
+        assert terminated.all()
+        assert not truncated.any()
+        assert env.episode_length.tolist() == [2] * 4
+        assert env.progress.tolist() == [0] * 4
+
+
+def test_failure_is_any_body_further_than_the_limit():
+    env = make(termination_distance=0.1, state_init="start")
+    env.reset()
+    failures = 0
+    for action in actions(40, scale=1.0):
+        clips, times = env.clip_ids.clone(), env.time(1)
+        grace = env.progress == 0
+        _, _, terminated, _ = env.step(action)
+        errors = (env.simulator.stepped.pos - LIBRARY.bodies_at(clips, times).pos).norm(dim=-1)
+        assert torch.equal(terminated, (errors > 0.1).any(dim=1) & ~grace)
+        failures += int(terminated.sum())
+    assert failures
+
+
+@pytest.mark.parametrize("frames", [5, 6, 17])
+def test_a_clip_of_n_frames_lasts_n_minus_one_steps(frames):
+    env = make(library=short_library(frames), termination_distance=FAR, state_init="start")
+    env.reset()
+    for _ in range(2):
+        for step in range(1, frames):
+            _, _, terminated, truncated = env.step(STILL)
+            assert truncated.tolist() == [step == frames - 1] * 4
+            assert not terminated.any()
+        assert env.episode_length.tolist() == [frames - 1] * 4
+        assert env.progress.tolist() == [0] * 4
+
+
+def test_a_whole_clip_lasts_its_duration():
+    env = make(envs=2, termination_distance=FAR, state_init="start")
+    env.play_clips(torch.tensor([0, 1]))
+    lengths = {}
+    for step in range(1, max(clip.num_frames for clip in CLIPS)):
+        _, _, _, truncated = env.step(STILL[:2])
+        for which in truncated.nonzero().flatten().tolist():
+            lengths.setdefault(which, step)
+    assert lengths == {i: clip.num_frames - 1 for i, clip in enumerate(CLIPS)}
+
+
+def test_failing_at_the_very_end_is_a_failure():
+    env = make(library=short_library(5), termination_distance=1e-7, state_init="start")
+    object.__setattr__(env.task, "grace_steps", 3)
+    env.reset()
+    for _ in range(4):
+        _, _, terminated, truncated = env.step(STILL)
+    assert terminated.all()
+    assert not truncated.any()
+
+
+def test_an_episode_never_ends_twice_at_once():
+    env = make(envs=8, library=short_library(6, 11), termination_distance=0.05)
+    env.reset()
+    seen = torch.zeros(2, dtype=torch.long)
+    for action in actions(60, envs=8, scale=0.5):
+        _, _, terminated, truncated = env.step(action)
+        assert not (terminated & truncated).any()
+        assert torch.equal(env.done, terminated | truncated)
+        seen += torch.stack((terminated.sum(), truncated.sum()))
+    assert (seen > 0).all()
+
+
+def test_final_obs_is_what_a_truncated_episode_saw_last():
+    library = short_library(6, 9)
+    env = make(library=library, termination_distance=FAR)
+    env.reset()
+    count = 0
+    for action in actions(30):
+        clips, times = env.clip_ids.clone(), env.time(1)
+        env.step(action)
+        last = observation(env.simulator.stepped, library.bodies_at(clips, times + DT))
+        torch.testing.assert_close(env.final_obs[env.truncated], last[env.truncated], rtol=0, atol=1e-5)
+        count += int(env.truncated.sum())
+        if env.truncated.any():
+            assert (env.final_obs[env.truncated] - env.obs[env.truncated]).abs().max() > 1e-3
+    assert count > 5
+
+
+def test_statistics_belong_to_one_episode():
+    env = make(library=short_library(6, 13), termination_distance=0.08)
+    env.reset()
+    returns, lengths = torch.zeros(4), torch.zeros(4, dtype=torch.long)
+    done = torch.zeros(4, dtype=torch.bool)
+    for action in actions(50, scale=0.4):
+        returns[done], lengths[done] = 0.0, 0
+        _, reward, *_ = env.step(action)
+        returns += reward
+        lengths += 1
+        done = env.done.clone()
+        torch.testing.assert_close(env.episode_return, returns)
+        assert torch.equal(env.episode_length, lengths)
+        assert torch.equal(env.progress, torch.where(done, 0, lengths))
+    env.reset()
+    assert not env.progress.any()
+    assert not env.episode_return.any()
+    assert not env.episode_length.any()
+
+
+# --- starts ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("adaptive", [0.0, 0.5])
+def test_episodes_start_on_control_steps_inside_their_clips(adaptive):
+    env = make(envs=64, sampling=SamplingConfig(adaptive=adaptive), termination_distance=0.02)
+    env.reset()
+    starts = [env.start_time.clone()]
+    for action in actions(15, envs=64):
+        env.step(action)
+        env.sampler.update()
+        assert (env.start_time <= LIBRARY.duration[env.clip_ids] + 1e-6).all()
+        starts.append(env.start_time.clone())
+    starts = torch.cat(starts)
+    torch.testing.assert_close(starts / DT, (starts / DT).round(), rtol=0, atol=1e-3)
+    assert starts.min() >= 0
+    assert starts.unique().numel() > 30
+
+
+@pytest.mark.parametrize("frames", [5, 7, 8, 30])
+def test_every_start_leaves_something_to_do(frames):
+    """An episode from the last frame would end at once, as a success."""
+    env = make(envs=256, library=short_library(frames), sampling=SamplingConfig(adaptive=1.0), termination_distance=FAR)
+    last = env.library.duration[0]
+    env.sampler.record(torch.zeros(1, dtype=torch.long), last[None], torch.ones(1, dtype=torch.bool))
+    env.sampler.update()
+    env.reset()
+    assert (env.start_time < last - 0.5 * DT).all()
+
+
+def test_state_init_start():
+    env = make(state_init="start")
+    env.reset()
+    assert not env.start_time.any()
+
+
+def test_failures_reach_the_sampler():
+    env = make(termination_distance=1e-7, state_init="start")
+    env.reset()
+    env.step(STILL)
+    assert not env.sampler.failures.any()
+    env.step(STILL)
+    env.sampler.update()
+    assert float(env.sampler.failures.sum()) == pytest.approx(4 * env.sampler._cfg.ema)
+
+
+# --- actions ---------------------------------------------------------------------------------------------------------
+
+
+def test_absolute_actions_span_the_joints_and_freeze_hands_and_toes():
+    env = make(action_mode="absolute")
+    env.reset()
+    action = actions(1)[0].clamp(-1, 1)
+    expected = math.pi * action
+    expected[:, [4, 16]] = 5.0 * action[:, [4, 16]]
+    expected[:, [*range(9, 12), *range(21, 24), *range(51, 54), *range(66, 69)]] = 0.0
+    torch.testing.assert_close(env.pd_target(action), expected)
+    env.step(action)
+    torch.testing.assert_close(env.simulator.target, expected)
+
+
+@pytest.mark.parametrize(("scale", "lead"), [(1.0, 2.0), (0.5, 0.0), (1.0, 1.5)])
+def test_reference_actions_are_added_to_the_reference_pose(scale, lead):
+    env = make(action_scale=scale, action_lead=lead, termination_distance=FAR)
+    env.reset()
+    for action in actions(5):
+        times = env.start_time + (env.progress + lead) * DT
+        pose = ROBOT.dof_from_local_rot(LIBRARY.state_at(env.clip_ids, times).local_rot)
+        env.step(action)
+        torch.testing.assert_close(env.simulator.target, pose + scale * action, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["absolute", "reference"])
+def test_actions_are_clipped(mode):
+    env = make(action_mode=mode)
+    env.reset()
+    wild = 5.0 * actions(1, scale=1.0)[0]
+    torch.testing.assert_close(env.pd_target(wild), env.pd_target(wild.clamp(-1, 1)), rtol=0, atol=0)
+    assert not torch.equal(env.pd_target(wild), env.pd_target(wild.clamp(-0.5, 0.5)))
+
+
+# --- divergence ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first_step", [True, False])
+def test_a_diverged_humanoid_is_reset_and_counted(first_step):
+    """Even during the grace period, and whatever the engine left in its tensors."""
+    env = make(termination_distance=FAR)
+    env.reset()
+    if not first_step:
+        env.step(actions(1)[0])
+    env.simulator.poison = 2
+    obs, reward, terminated, truncated = env.step(actions(1)[0])
+    assert terminated.tolist() == [False, False, True, False]
+    assert not truncated[2]
+    assert int(env.divergences) == 1
+    assert reward[2] == 0.0
+    assert env.progress[2] == 0
+    assert finite(obs, reward, env.episode_return, env.final_obs)
+    torch.testing.assert_close(obs, expected_obs(env), rtol=0, atol=1e-5)
+    for action in actions(3):
+        obs, reward, *_ = env.step(action)
+        assert finite(obs, reward, env.episode_return)
+    assert int(env.divergences) == 1
+
+
+def test_divergence_does_not_spoil_the_logged_terms():
+    env = make(termination_distance=FAR)
+    env.reset()
+    env.simulator.poison = 1
+    env.step(STILL)
+    assert finite(env.reward_terms)
+
+
+@pytest.mark.parametrize("speed", [1e5, float("nan")])
+def test_real_divergence_is_survived(speed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # MuJoCo may leave a log
+    env = make(termination_distance=FAR)
+    env.reset()
+    state = LIBRARY.state_at(env.clip_ids, env.start_time)
+    rows = MotionState(*(x[:1].clone() for x in state))
+    rows.dof_vel[0, 10] = speed
+    env.simulator.reset(torch.tensor([0]), rows)
+    obs, reward, terminated, _ = env.step(STILL)
+    assert terminated.tolist() == [True, False, False, False]
+    assert int(env.divergences) == 1
+    assert finite(obs, reward, env.reward_terms)
+    torch.testing.assert_close(obs, expected_obs(env), rtol=0, atol=1e-5)
+
+
+# --- evaluation and repeatability ------------------------------------------------------------------------------------
+
+
+def test_play_clips_and_track():
+    """Tracking goes on past failures and past the clip's end, and hands out the reference of now."""
+    library = short_library(5, 8)
+    env = make(library=library, termination_distance=1e-7)
+    clips = torch.tensor([1, 0, 1, 1])
+    env.reset()
+    env.step(STILL)
+    obs = env.play_clips(clips)
+    assert torch.equal(env.clip_ids, clips)
+    assert not env.start_time.any()
+    assert not env.progress.any()
+    assert not env.episode_length.any()
+    torch.testing.assert_close(obs, expected_obs(env), rtol=0, atol=1e-5)
+    for step in range(1, 11):
+        bodies, reference = env.track(STILL)
+        expected = library.bodies_at(clips, torch.full((4,), step * DT))
+        torch.testing.assert_close(reference.pos, expected.pos, rtol=0, atol=1e-5)
+        torch.testing.assert_close(bodies.pos, env.simulator.stepped.pos, rtol=0, atol=0)
+        torch.testing.assert_close(env.obs, expected_obs(env), rtol=0, atol=1e-5)
+        assert env.progress.tolist() == [step] * 4
+    assert torch.equal(env.clip_ids, clips)
+
+
+def rollout(seed, steps=40):
+    env = make(seed=seed, termination_distance=0.15)
+    history = [env.reset().clone()]
+    for action in actions(steps, scale=0.5):
+        history += [x.clone().float() for x in env.step(action)]
+    return history
+
+
+def test_the_seed_decides_everything():
+    first, second, other = rollout(3), rollout(3), rollout(4)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert not torch.equal(first[0], other[0])
+
+
+def test_the_bundled_motions_can_be_followed_for_a_while():
+    """Without any action the servos alone stay near the reference."""
+    env = make(state_init="start")
+    env.reset()
+    for step in range(12):
+        _, reward, terminated, _ = env.step(STILL)
+        assert not terminated.any(), step
+    assert reward.min() > 0.3
