@@ -173,10 +173,10 @@ def resolve(cfg: Config, device: torch.device) -> Config:
     """``cfg`` with every *auto* replaced: a small network and few environments on a CPU, PHC's sizes on a GPU."""
     cpu = device.type == "cpu"
     auto: dict[str, dict[str, Any]] = {
-        "env": {"num_envs": 256 if cpu else 4096},
+        "env": {"num_envs": 512 if cpu else 4096},
         "policy": {"hidden": (256, 256) if cpu else PHC_HIDDEN},
         "train": {
-            "epochs": 2 if cpu else 4,
+            "epochs": 1 if cpu else 4,
             "horizon": 8 if cpu else 32,
             "total_steps": 500_000_000,
             "time_limit": 180.0 if cpu else -1.0,

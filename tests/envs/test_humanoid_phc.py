@@ -125,14 +125,12 @@ def test_a_clip_of_n_frames_lasts_n_minus_one_steps(frames):
 
 
 def test_a_whole_clip_lasts_its_duration():
-    env = make(envs=2, termination_distance=FAR, state_init="start")
-    env.play_clips(torch.tensor([0, 1]))
-    lengths = {}
-    for step in range(1, max(clip.num_frames for clip in CLIPS)):
-        _, _, _, truncated = env.step(STILL[:2])
-        for which in truncated.nonzero().flatten().tolist():
-            lengths.setdefault(which, step)
-    assert lengths == {i: clip.num_frames - 1 for i, clip in enumerate(CLIPS)}
+    env = make(envs=1, termination_distance=FAR, state_init="start")
+    env.play_clips(torch.tensor([1]))
+    steps = 1
+    while not env.step(STILL[:1])[3].any():
+        steps += 1
+    assert steps == CLIPS[1].num_frames - 1
 
 
 def test_failing_at_the_very_end_is_a_failure():
