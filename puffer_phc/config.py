@@ -173,11 +173,11 @@ def resolve(cfg: Config, device: torch.device) -> Config:
     """``cfg`` with every *auto* replaced: a small network and few environments on a CPU, PHC's sizes on a GPU."""
     cpu = device.type == "cpu"
     auto: dict[str, dict[str, Any]] = {
-        "env": {"num_envs": 512 if cpu else 4096},
+        "env": {"num_envs": 512 if cpu else 8192},
         "policy": {"hidden": (256, 256) if cpu else PHC_HIDDEN},
         "train": {
-            "epochs": 1 if cpu else 4,
-            "horizon": 8 if cpu else 32,
+            "epochs": 1 if cpu else 2,
+            "horizon": 8,
             "total_steps": 500_000_000,
             "time_limit": 180.0 if cpu else -1.0,
         },
@@ -290,7 +290,7 @@ def check(cfg: Config) -> None:
     rules = (
         ("env.num_envs", cfg.env.num_envs >= 0, "0 for auto, or more"),
         ("env.termination_distance", cfg.env.termination_distance > 0, "above 0 m"),
-        ("env.adaptive", 0 <= cfg.env.adaptive <= 1, "between 0 and 1"),
+        ("env.adaptive", 0 <= cfg.env.adaptive < 1, "at least 0 and below 1"),
         ("env.bin_seconds", cfg.env.bin_seconds > 0, "above 0 s"),
         ("robot.timestep", cfg.robot.timestep > 0, "above 0 s"),
         ("robot.substeps", cfg.robot.substeps >= 1, "1 or more"),

@@ -18,6 +18,8 @@ from puffer_phc.robots.robot import Robot
 from puffer_phc.robots.state import BodyState
 from puffer_phc.simulation.simulator import Simulator
 
+_TIME_SLACK = 1e-2  # of a control step
+
 ActionMode = Literal["reference", "absolute"]
 StateInit = Literal["random", "start"]
 
@@ -166,8 +168,8 @@ class HumanoidPHC:
         power = torch.where(self.progress > cfg.power_grace_steps, power, 0.0)
         # A humanoid whose simulation diverged may have any state at all; its failure is told by `terminated`.
         self.reward.copy_(torch.where(self.simulator.diverged, 0.0, imitation + power))
-        self.reward_terms[:, :-1] = terms
-        self.reward_terms[:, -1] = power
+        all_terms = torch.cat((terms, power[:, None]), dim=1)
+        self.reward_terms.copy_(torch.where(self.simulator.diverged[:, None], 0.0, all_terms))
         self.episode_return += self.reward
         self.episode_length += 1
 
@@ -176,8 +178,8 @@ class HumanoidPHC:
         diverged = self.simulator.diverged
         self.divergences += diverged.sum()
         self.terminated.copy_(lost & (self.progress > self.task.grace_steps) | diverged)
-        # Half a step of slack: times are sums of float32 and a clip's end is a multiple of the step only nominally.
-        ended = self.time() >= self.library.duration[self.clip_ids] - 0.5 * self.control_dt
+        # A little slack: times are float32, and a clip's end is a multiple of the step only nominally.
+        ended = self.time() >= self.library.duration[self.clip_ids] - _TIME_SLACK * self.control_dt
         self.truncated.copy_(ended & ~self.terminated)
 
     def _keep_final_observation(self, bodies: BodyState) -> None:

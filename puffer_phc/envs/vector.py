@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from typing import Any
 
 import gymnasium
@@ -57,6 +58,9 @@ class PHCVecEnv(pufferlib.PufferEnv):  # type: ignore[misc, name-defined]
             InputError: a motion or an option is wrong.
             ValueError: both ``buf`` and ``torch_buffers`` were given.
         """
+        if multiprocessing.parent_process() is not None:
+            # A forked worker inherits the state of torch's threads but not the threads: waiting for them would hang.
+            torch.set_num_threads(1)
         if torch_buffers and buf is not None:
             raise ValueError("torch_buffers is for the native backend; Serial and Multiprocessing share NumPy buffers")
         place = resolve_device(device)

@@ -44,7 +44,7 @@ class Evaluator:
     def num_steps(self, clip: int) -> int:
         """Control steps that clip ``clip`` takes."""
         duration = float(self.env.library.duration[clip])
-        return max(1, math.ceil(duration / self.env.control_dt - 0.5))
+        return max(1, math.ceil(duration / self.env.control_dt - 1e-2))
 
     def run(self, policy: ActorCritic, progress: Progress | None = None) -> tuple[dict[str, Any], list[ClipResult]]:
         """Evaluate all clips of the library: summary (``spec/phc.md`` 1.14) and results in library order."""

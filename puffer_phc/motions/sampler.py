@@ -58,11 +58,12 @@ class MotionSampler:
         if cfg.adaptive == 0.0:
             return clip, time
         cumulative = torch.cumsum(self.failures, dim=0)
-        hard = torch.searchsorted(cumulative, random[0] * cumulative[-1]).clamp_max(len(cumulative) - 1)
+        hard = torch.searchsorted(cumulative, random[0] * cumulative[-1], right=True).clamp_max(len(cumulative) - 1)
         hard_clip = self._clip_of_bin[hard]
-        offset = random[1] * (cfg.bin_seconds + cfg.lead_seconds) - cfg.lead_seconds
-        hard_time = (hard - self._first_bin[hard_clip]) * cfg.bin_seconds + offset
-        hard_time = torch.minimum(hard_time.clamp_min(0.0), library.duration[hard_clip])
+        begin = (hard - self._first_bin[hard_clip]) * cfg.bin_seconds
+        end = torch.minimum(begin + cfg.bin_seconds, library.duration[hard_clip])
+        begin = (begin - cfg.lead_seconds).clamp_min(0.0)
+        hard_time = begin + random[1] * (end - begin)
         adaptive = (random[2] < cfg.adaptive) & (cumulative[-1] > 0)
         return torch.where(adaptive, hard_clip, clip), torch.where(adaptive, hard_time, time)
 

@@ -114,6 +114,8 @@ def _scene(physics: PhysicsOptions) -> mujoco.MjSpec:
     option.iterations = 10
     option.ls_iterations = 20
     option.tolerance = 1e-6
+    # MuJoCo would silently put a diverged humanoid back into its default pose; we want to see it and count it.
+    option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
     spec.visual.global_.offwidth = 1920
     spec.visual.global_.offheight = 1080
     spec.visual.quality.shadowsize = 2048

@@ -20,6 +20,7 @@ CFG = Config(base=BaseConfig(threads=1), env=EnvConfig(motion_file=str(SAMPLES /
 KWARGS = {"cfg": CFG, "num_envs": 4}
 SEED = 42
 CPU = torch.device("cpu")
+BACKENDS = ["native", "Serial", pytest.param("Multiprocessing", marks=pytest.mark.timeout(40))]
 
 
 def plain_env(seed, envs=4):
@@ -42,7 +43,7 @@ def random_actions(steps, envs, seed=0):
     return np.random.default_rng(seed).uniform(-0.5, 0.5, (steps, envs, 69)).astype(np.float32)
 
 
-@pytest.mark.parametrize("backend", ["native", "Serial", "Multiprocessing"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_numbers_are_those_of_the_plain_environment(backend):
     vecenv, seeds = vectorised(backend)
     try:
@@ -78,7 +79,7 @@ def test_numbers_are_those_of_the_plain_environment(backend):
         vecenv.close()
 
 
-@pytest.mark.parametrize("backend", ["native", "Serial", "Multiprocessing"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_asynchronous_calls(backend):
     vecenv, _ = vectorised(backend)
     try:
@@ -125,6 +126,7 @@ def test_reset_starts_clean():
     vecenv.reset(seed=1)
     for action in random_actions(25, 4):
         vecenv.step(action)
+    vecenv.env.terminated[0], vecenv.env.truncated[1] = True, True  # as if the last step had ended these two
     first = vecenv.reset(seed=7)[0].copy()
     assert not vecenv.rewards.any()
     assert not vecenv.terminals.any()
@@ -162,13 +164,17 @@ def test_torch_buffers_are_tensors():
     obs, _ = vecenv.reset(seed=SEED)
     assert isinstance(obs, torch.Tensor)
     assert torch.equal(obs, env.reset())
+    assert not vecenv.rewards.any()
     for action in torch.from_numpy(random_actions(5, 4)):
         *tensors, infos = vecenv.step(action)
         assert all(isinstance(tensor, torch.Tensor) for tensor in tensors)
         for tensor, expected in zip(tensors, env.step(action), strict=True):
             assert torch.equal(tensor, expected)
         assert infos == []
-    assert torch.equal(vecenv.recv()[0], env.obs)
+    action = torch.from_numpy(random_actions(1, 4, seed=1)[0])
+    vecenv.send(action)
+    for tensor, expected in zip(vecenv.recv()[:4], env.step(action), strict=True):
+        assert torch.equal(tensor, expected)
     assert isinstance(vecenv.actions, torch.Tensor)
     assert vecenv.masks.all()
 

@@ -13,6 +13,10 @@ SIZE = 3
 NUMBERS = st.floats(-1000, 1000, width=32)
 
 
+def number(count):
+    return torch.tensor(count, dtype=torch.float64)
+
+
 def batches(size=SIZE):
     return hnp.arrays(np.float64, st.tuples(st.integers(1, 6), st.just(size)), elements=NUMBERS)
 
@@ -20,7 +24,7 @@ def batches(size=SIZE):
 def merged(parts):
     norm = RunningNorm(SIZE).double()
     for part in parts:
-        norm.merge(torch.from_numpy(part.mean(0)), torch.from_numpy(part.var(0)), len(part))
+        norm.merge(torch.from_numpy(part.mean(0)), torch.from_numpy(part.var(0)), number(len(part)))
     return norm
 
 
@@ -44,7 +48,7 @@ def test_order_of_merging_does_not_matter(a, b):
 
 def test_first_merge_replaces_the_placeholder():
     norm = RunningNorm(2)
-    norm.merge(torch.tensor([5.0, -3.0]), torch.tensor([4.0, 0.25]), 8)
+    norm.merge(torch.tensor([5.0, -3.0]), torch.tensor([4.0, 0.25]), number(8))
     assert norm.mean.tolist() == [5.0, -3.0]
     assert norm.var.tolist() == [4.0, 0.25]
     assert norm.count.item() == 8
@@ -52,8 +56,8 @@ def test_first_merge_replaces_the_placeholder():
 
 def test_counts_beyond_float32_still_grow():
     norm = RunningNorm(1)
-    norm.merge(torch.zeros(1), torch.ones(1), 2**25)
-    norm.merge(torch.zeros(1), torch.ones(1), 1)
+    norm.merge(torch.zeros(1), torch.ones(1), number(2**25))
+    norm.merge(torch.zeros(1), torch.ones(1), number(1))
     assert norm.count.item() == 2**25 + 1
 
 
@@ -61,7 +65,7 @@ def test_normalised_samples_have_mean_zero_and_variance_one():
     generator = torch.Generator().manual_seed(0)
     obs = torch.randn(4000, 2, generator=generator) * torch.tensor([0.1, 30.0]) + torch.tensor([5.0, -200.0])
     norm = RunningNorm(2)
-    norm.merge(obs.mean(0), obs.var(0, correction=0), len(obs))
+    norm.merge(obs.mean(0), obs.var(0, correction=0), number(len(obs)))
     out = norm(obs)
     torch.testing.assert_close(out.mean(0), torch.zeros(2), atol=1e-3, rtol=0)
     torch.testing.assert_close(out.var(0), torch.ones(2), atol=2e-3, rtol=0)
@@ -69,7 +73,7 @@ def test_normalised_samples_have_mean_zero_and_variance_one():
 
 def test_formula_and_clip():
     norm = RunningNorm(2, clip=3.0, eps=0.0)
-    norm.merge(torch.tensor([1.0, 0.0]), torch.tensor([4.0, 1.0]), 1)
+    norm.merge(torch.tensor([1.0, 0.0]), torch.tensor([4.0, 1.0]), number(1))
     obs = torch.tensor([[[2.0, -2.0]], [[100.0, -100.0]]])
     torch.testing.assert_close(norm(obs), torch.tensor([[[0.5, -2.0]], [[3.0, -3.0]]]))
     assert obs[1, 0, 0] == 100.0, "the input was changed in place"
@@ -81,7 +85,7 @@ def test_default_clip_is_ten():
 
 def test_constant_observations_stay_finite():
     norm = RunningNorm(1)
-    norm.merge(torch.tensor([7.0]), torch.zeros(1), 5)
+    norm.merge(torch.tensor([7.0]), torch.zeros(1), number(5))
     assert norm(torch.tensor([[7.0], [7.5]])).isfinite().all()
 
 

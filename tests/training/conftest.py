@@ -48,15 +48,16 @@ def make_learner(robot, walk):
     piece = replace(clip, root_pos=clip.root_pos[:9], local_rot=clip.local_rot[:9])  # 8 control steps
     library = MotionLibrary([piece], robot, CPU)
 
-    def make(kind="mlp", envs=8, horizon=16, segment=4, log_std=-1.5, distance=0.1, **train):
+    def make(kind="mlp", envs=8, horizon=16, segment=4, log_std=-1.5, distance=0.1, learn_std=False, **train):
         train = {"epochs": 2, "total_steps": 10_000, "time_limit": -1.0, **train}
         cfg = Config(
             base=BaseConfig(device="cpu", seed=3),
             env=EnvConfig(num_envs=envs, termination_distance=distance),
-            policy=PolicyConfig(kind=kind, hidden=(32, 32), lstm_size=16, log_std=log_std),
+            policy=PolicyConfig(kind=kind, hidden=(32, 32), lstm_size=16, log_std=log_std, learn_std=learn_std),
             train=TrainConfig(horizon=horizon, segment=segment, **train),
             eval=EvalConfig(num_envs=1, video=False),
         )
+        make.cfg = cfg
         torch.manual_seed(0)
         env = make_env(cfg, robot, library, envs, CPU, cfg.base.seed)
         policy = ActorCritic(env.num_obs, env.num_actions, cfg.policy, cfg.policy.hidden)
