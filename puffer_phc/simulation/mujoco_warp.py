@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import mujoco
 import torch
 from torch import Tensor
@@ -64,14 +66,15 @@ class MujocoWarp:
         self._mjw, self._substeps = mjw, physics.substeps
         wp.init()
         contacts, rows = constraint_sizes(robot.model)
-        data = mujoco.MjData(robot.model)
-        mujoco.mj_forward(robot.model, data)
+        model = copy.copy(robot.model)
+        # Warp never puts a diverged world back by itself, and refuses the flag that says so.
+        model.opt.disableflags &= ~int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
+        data = mujoco.MjData(model)
+        mujoco.mj_forward(model, data)
         with wp.ScopedDevice(wp.device_from_torch(device)):
-            self._model = mjw.put_model(robot.model)
+            self._model = mjw.put_model(model)
             self._model.opt.warn_overflow = 0  # printing from a kernel would serialise it; the bits are read instead
-            self._data = mjw.put_data(
-                robot.model, data, nworld=num_envs, nconmax=nconmax or contacts, njmax=njmax or rows
-            )
+            self._data = mjw.put_data(model, data, nworld=num_envs, nconmax=nconmax or contacts, njmax=njmax or rows)
         fields = ("qpos", "qvel", "ctrl", "qacc_warmstart", "actuator_force", "overflow", "time")
         self._qpos, self._qvel, self._ctrl, self._warmstart, self._force, self.overflow, self._time = (
             wrap(getattr(self._data, name)) for name in fields
