@@ -15,7 +15,7 @@ from rich.table import Table
 from torch import Tensor
 
 from puffer_phc.cli import guarded, parse
-from puffer_phc.config import Config, resolve, resolve_device
+from puffer_phc.config import Config, check, resolve, resolve_device
 from puffer_phc.factory import make_env, make_library, make_robot
 from puffer_phc.policies.actor_critic import ActorCritic
 from puffer_phc.training.learner import Learner
@@ -39,6 +39,7 @@ class Benchmark:
 
     def __init__(self, cfg: Config, device: torch.device) -> None:
         self.cfg, self.device = resolve(cfg, device), device
+        check(self.cfg)  # once more: the horizon is known only now
         robot = make_robot(self.cfg)
         library = make_library(self.cfg, robot, device)
         torch.manual_seed(cfg.base.seed)

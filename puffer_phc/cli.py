@@ -67,7 +67,7 @@ def _saved_options(base: BaseConfig, cfg: Config) -> Config:
     from puffer_phc.training import checkpoint
 
     path = Path(base.resume) / "checkpoints" / checkpoint.LAST if base.resume else Path(base.checkpoint)
-    saved = checkpoint.config_of(checkpoint.load(path))
+    saved = checkpoint.config_of(checkpoint.load(path), path)
     return replace(saved, base=cfg.base, eval=saved.eval if base.resume else cfg.eval)
 
 
@@ -98,8 +98,11 @@ def _split_config_files(arguments: Sequence[str]) -> tuple[list[Path], list[str]
                 raise InputError("--config", "names no file", "give the path of an ini file")
             files.append(Path(value))
             continue
+        if not _is_switch(name):
+            flags.append(argument)
+            continue
         flags.append(name + equals + value.capitalize() if value in _BOOLEANS else argument)
-        if _is_switch(name) and not equals:
+        if not equals:
             given = rest and rest[0] in _BOOLEANS
             flags.append(rest.pop(0).capitalize() if given else "True")
     return files, flags

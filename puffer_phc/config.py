@@ -24,7 +24,7 @@ from puffer_phc.errors import InputError
 from puffer_phc.motions.library import HeightFix
 from puffer_phc.motions.sampler import SamplingConfig
 from puffer_phc.policies.actor_critic import PHC_HIDDEN, PolicyConfig
-from puffer_phc.robots.robot import PhysicsOptions
+from puffer_phc.robots.robot import Integrator, PhysicsOptions
 from puffer_phc.training.ppo import PPOConfig
 
 Mode = Literal["train", "play", "eval", "sweep"]
@@ -282,31 +282,41 @@ def from_dict(data: dict[str, dict[str, Any]]) -> Config:
 
 
 def check(cfg: Config) -> None:
-    """Refuse numbers that cannot work, naming the option.
+    """Refuse values that cannot work, naming the option.
 
     Raises:
         InputError: one is out of range.
     """
+    integrators = typing.get_args(Integrator)  # flags and ini files know them; a checkpoint's options may be anything
     rules = (
+        ("base.threads", cfg.base.threads >= 0, "0 for all cores, or more"),
         ("env.num_envs", cfg.env.num_envs >= 0, "0 for auto, or more"),
         ("env.termination_distance", cfg.env.termination_distance > 0, "above 0 m"),
         ("env.adaptive", 0 <= cfg.env.adaptive < 1, "at least 0 and below 1"),
         ("env.bin_seconds", cfg.env.bin_seconds > 0, "above 0 s"),
+        ("robot.integrator", cfg.robot.integrator in integrators, " or ".join(integrators)),
         ("robot.timestep", cfg.robot.timestep > 0, "above 0 s"),
         ("robot.substeps", cfg.robot.substeps >= 1, "1 or more"),
         ("robot.kp_scale", cfg.robot.kp_scale > 0, "above 0"),
+        ("policy.hidden", all(width >= 1 for width in cfg.policy.hidden), "widths of 1 or more"),
+        ("policy.lstm_size", cfg.policy.lstm_size >= 1, "1 or more"),
         ("train.minibatches", cfg.train.minibatches >= 1, "1 or more"),
+        ("train.epochs", cfg.train.epochs >= 0, "0 for auto, or more"),
         ("train.gamma", 0 <= cfg.train.gamma < 1, "at least 0 and below 1"),
         ("train.gae_lambda", 0 <= cfg.train.gae_lambda <= 1, "between 0 and 1"),
         ("train.horizon", cfg.train.horizon >= 0, "0 for auto, or more"),
+        ("train.total_steps", cfg.train.total_steps >= 0, "0 for auto, or more"),
         ("train.average", 0 <= cfg.train.average < 1, "at least 0 and below 1"),
         ("train.segment", cfg.train.segment >= 1, "1 or more"),
         ("eval.num_envs", cfg.eval.num_envs >= 0, "0 for auto, or more"),
+        ("eval.termination_distance", cfg.eval.termination_distance > 0, "above 0 m"),
     )
     for option, good, wanted in rules:
         if not good:
             section, name = option.split(".")
             value = getattr(getattr(cfg, section), name)
-            raise InputError(f"--{option}", f"{value} is out of range", f"use {wanted}")
-    if cfg.policy.kind != "mlp" and cfg.train.horizon % cfg.train.segment:
-        raise InputError("--train.horizon", "is no multiple of --train.segment", "recurrent policies need one")
+            raise InputError(f"--{option.removeprefix('base.')}", f"{value!r} is out of range", f"use {wanted}")
+    horizon, segment = cfg.train.horizon, cfg.train.segment
+    if cfg.policy.kind != "mlp" and horizon % segment:
+        fault = f"{horizon} is no multiple of --train.segment {segment}"
+        raise InputError("--train.horizon", fault, "recurrent policies need one")

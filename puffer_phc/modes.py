@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from puffer_phc.config import Config, from_dict, resolve, resolve_device, to_dict
+from puffer_phc.config import Config, check, resolve, resolve_device, to_dict
 from puffer_phc.errors import InputError
 from puffer_phc.evaluation.evaluator import Evaluator
 from puffer_phc.evaluation.report import summary_table, write_summary
@@ -32,13 +32,14 @@ def train(cfg: Config, console: Console) -> int:
     torch.manual_seed(cfg.base.seed)
     device = resolve_device(cfg.base.device)
     start, path = _starting_point(cfg)
-    if start and not cfg.base.resume:  # a warm start brings its own network
+    if start:
         cfg = _with_network_of(cfg, start)
     cfg = resolve(cfg, device)
+    check(cfg)  # once more: network and horizon are known only now
     robot = make_robot(cfg)
     library = make_library(cfg, robot, device)
     env = make_env(cfg, robot, library, cfg.env.num_envs, device, cfg.base.seed)
-    policy = _policy(cfg, robot, env.num_obs, start, path).to(device)
+    policy = _policy(cfg, robot, env.num_obs, start).to(device)
     evaluator = _evaluator(cfg, robot, library, device)
     _announce(console, cfg, library, policy, device)
     with RunFolder(cfg, path, resumed=bool(cfg.base.resume)) as folder:
@@ -98,15 +99,20 @@ def _starting_point(cfg: Config) -> tuple[dict[str, Any] | None, Path]:
 
 
 def _with_network_of(cfg: Config, data: dict[str, Any]) -> Config:
-    """``cfg`` with the network of a checkpoint; its exploration noise stays an option."""
-    saved = from_dict(data["config"]).policy
+    """``cfg`` with the network of the checkpoint it starts from; its exploration noise stays an option."""
+    saved = checkpoint.config_of(data, _source(cfg)).policy
     return replace(cfg, policy=replace(saved, log_std=cfg.policy.log_std))
 
 
-def _policy(cfg: Config, robot: Robot, num_obs: int, start: dict[str, Any] | None, path: Path) -> ActorCritic:
+def _source(cfg: Config) -> str:
+    """What to call the checkpoint of :func:`_starting_point`."""
+    return cfg.base.resume or cfg.base.checkpoint
+
+
+def _policy(cfg: Config, robot: Robot, num_obs: int, start: dict[str, Any] | None) -> ActorCritic:
     if start is None:
         return ActorCritic(num_obs, robot.num_dofs, cfg.policy, cfg.policy.hidden)
-    policy = checkpoint.load_policy(start, robot.name, num_obs, robot.num_dofs, cfg.base.checkpoint or str(path))
+    policy = checkpoint.load_policy(start, robot.name, num_obs, robot.num_dofs, _source(cfg))
     if not cfg.policy.learn_std:
         policy.log_std.fill_(cfg.policy.log_std)
     return policy

@@ -1,4 +1,5 @@
-"""Make the bundled sample motions anew: ``python scripts/make_sample_motions.py --out sample_data``."""
+#!/usr/bin/env python3
+"""Make the bundled sample motions anew: ``scripts/make_sample_motions.py --out sample_data``."""
 
 from __future__ import annotations
 

@@ -18,7 +18,8 @@ from puffer_phc.robots.robot import Robot
 from puffer_phc.robots.state import BodyState
 from puffer_phc.simulation.simulator import Simulator
 
-_TIME_SLACK = 1e-2  # of a control step
+TIME_SLACK = 1e-2
+"""Part of a control step by which a clip may end early: times are float32, and its end a multiple only nominally."""
 
 ActionMode = Literal["reference", "absolute"]
 StateInit = Literal["random", "start"]
@@ -178,8 +179,7 @@ class HumanoidPHC:
         diverged = self.simulator.diverged
         self.divergences += diverged.sum()
         self.terminated.copy_(lost & (self.progress > self.task.grace_steps) | diverged)
-        # A little slack: times are float32, and a clip's end is a multiple of the step only nominally.
-        ended = self.time() >= self.library.duration[self.clip_ids] - _TIME_SLACK * self.control_dt
+        ended = self.time() >= self.library.duration[self.clip_ids] - TIME_SLACK * self.control_dt
         self.truncated.copy_(ended & ~self.terminated)
 
     def _keep_final_observation(self, bodies: BodyState) -> None:

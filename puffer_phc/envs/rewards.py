@@ -30,7 +30,7 @@ class RewardConfig:
     k_rot: float = 10.0
     k_vel: float = 0.1
     k_ang_vel: float = 0.1
-    power_coef: float = 0.0005
+    power_coef: float = 0.0001
     power_grace_steps: int = 3
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from puffer_phc.envs.humanoid_phc import HumanoidPHC
+from puffer_phc.envs.humanoid_phc import TIME_SLACK, HumanoidPHC
 from puffer_phc.envs.terminations import tracking_lost
 from puffer_phc.evaluation.metrics import ClipResult, rotation_error, summarize, tracking_metrics
 from puffer_phc.policies.actor_critic import ActorCritic
@@ -32,9 +32,10 @@ class Recording:
 class Evaluator:
     """The evaluation protocol on an environment of its own.
 
-    Every clip is played from its first frame for ``ceil(duration / dt)`` control steps. It fails when the mean distance
-    of the bodies of the set ``evaluation`` from their reference exceeds the limit, or the simulation diverges; frames
-    up to there count. (PHC restarts a failed clip and goes on counting, which mixes two attempts.)
+    Every clip is played from its first frame for as many control steps as an episode of the environment that begins
+    there: ``ceil(duration / dt - TIME_SLACK)``, at least one. It fails when the mean distance of the bodies of the set
+    ``evaluation`` from their reference exceeds the limit, or the simulation diverges; frames up to there count. (PHC
+    restarts a failed clip and goes on counting, which mixes two attempts.)
     """
 
     def __init__(self, env: HumanoidPHC, termination_distance: float) -> None:
@@ -44,7 +45,7 @@ class Evaluator:
     def num_steps(self, clip: int) -> int:
         """Control steps that clip ``clip`` takes."""
         duration = float(self.env.library.duration[clip])
-        return max(1, math.ceil(duration / self.env.control_dt - 1e-2))
+        return max(1, math.ceil(duration / self.env.control_dt - TIME_SLACK))
 
     def run(self, policy: ActorCritic, progress: Progress | None = None) -> tuple[dict[str, Any], list[ClipResult]]:
         """Evaluate all clips of the library: summary (``spec/phc.md`` 1.14) and results in library order."""

@@ -18,14 +18,16 @@ from poselib.rotations import (
     quat_identity,
     quat_mul,
     quat_rotate,
-    quat_to_exp_map,
 )
 from puffer_phc.motions.balance import balanced_pelvis, smpl_skeleton
+from puffer_phc.motions.checks import check_bodies
 from puffer_phc.motions.clip import MotionClip
 from puffer_phc.motions.curves import keyed
 from puffer_phc.motions.footwork import FootTrack, Side
+from puffer_phc.motions.formats.arrays import write_npz
+from puffer_phc.motions.formats.smpl_pose import pelvis_offset, pose_from_local_rot
 from puffer_phc.motions.leg_ik import LegBones, solve_leg
-from puffer_phc.robots.smpl_table import BODY_NAMES, PELVIS_OFFSET, SMPL_BODIES, SMPL_JOINT_ORDER
+from puffer_phc.robots.smpl_table import BODY_NAMES, SMPL_BODIES
 
 Keys = Sequence[tuple[float, float]]
 
@@ -37,8 +39,6 @@ _REACH_TOLERANCE = 1e-5  # m
 _COLLAR_SHARE = 0.12  # part of the arm's elevation that the collar bone makes
 
 _X, _Y, _Z = torch.eye(3, dtype=torch.float64)
-_SMPL_TO_UPRIGHT = torch.tensor((0.5, 0.5, 0.5, 0.5), dtype=torch.float64)
-"""Right factor that turns an upright body frame (x forward) into SMPL's (z forward); all body axes follow it."""
 
 
 @dataclass
@@ -143,16 +143,14 @@ def amass_arrays(clip: MotionClip) -> dict[str, np.ndarray]:
 
     ``poses`` (T, 72) rad axis-angle in SMPL joint order and axes, ``trans`` (T, 3) m (pelvis = trans + PELVIS_OFFSET),
     ``mocap_framerate``, ``gender`` and ``betas`` (10,).
+
+    Raises:
+        InputError: the clip is not one of the SMPL humanoid.
     """
-    local_rot = clip.local_rot.clone()
-    # Body axes change on the right of every global rotation: the root keeps one factor, the others are conjugated.
-    local_rot[:, 0] = quat_mul(local_rot[:, 0], _SMPL_TO_UPRIGHT.expand_as(local_rot[:, 0]))
-    exp_map = quat_to_exp_map(local_rot)
-    exp_map[:, 1:] = quat_rotate(quat_conj(_SMPL_TO_UPRIGHT), exp_map[:, 1:])
-    order = [clip.body_names.index(joint) for joint in SMPL_JOINT_ORDER]
+    check_bodies(clip, BODY_NAMES)
     return {
-        "poses": exp_map[:, order].reshape(clip.num_frames, -1).float().numpy(),
-        "trans": (clip.root_pos - torch.tensor(PELVIS_OFFSET, dtype=torch.float64)).float().numpy(),
+        "poses": pose_from_local_rot(clip.local_rot).flatten(1).float().numpy(),
+        "trans": (clip.root_pos - pelvis_offset()).float().numpy(),
         "mocap_framerate": np.array(clip.fps),
         "gender": np.array("neutral"),
         "betas": np.zeros(10, dtype=np.float32),
@@ -160,8 +158,8 @@ def amass_arrays(clip: MotionClip) -> dict[str, np.ndarray]:
 
 
 def save_amass(path: Path, clip: MotionClip) -> None:
-    """Write ``clip`` in AMASS layout; NumPy dates zip members 1980-01-01, so equal motions make equal files."""
-    np.savez_compressed(path, allow_pickle=False, **amass_arrays(clip))
+    """Write ``clip`` in AMASS layout; equal motions make equal files."""
+    write_npz(path, amass_arrays(clip))
 
 
 def _leg_bones(side: Side) -> LegBones:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import mujoco
 import numpy as np
@@ -14,6 +15,7 @@ from poselib.rotations import quat_to_exp_map
 from poselib.skeleton import Skeleton
 
 FLOOR = "floor"
+Integrator = Literal["discrete", "implicitfast"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class PhysicsOptions:
         substeps: physics steps of one control step.
     """
 
-    integrator: str = "discrete"
+    integrator: Integrator = "discrete"
     timestep: float = 1 / 60
     substeps: int = 2
 

@@ -13,7 +13,7 @@ import mujoco
 import torch
 
 from poselib.skeleton import Skeleton
-from puffer_phc.robots.robot import FLOOR, PhysicsOptions, Robot
+from puffer_phc.robots.robot import FLOOR, Integrator, PhysicsOptions, Robot
 from puffer_phc.robots.smpl_table import BODY_NAMES, COLLISION_EXCLUDES, PARENTS, SMPL_BODIES, BodyRow, Vec3
 
 ARMATURE = 0.02  # kg m2, as in PHC's asset
@@ -28,7 +28,7 @@ BODY_SETS = {
     # PHC's evaluation leaves hands and toes out of the failure test.
     "evaluation": tuple(name for name in BODY_NAMES if name not in FROZEN_BODIES),
 }
-_INTEGRATORS = {
+_INTEGRATORS: dict[Integrator, mujoco.mjtIntegrator] = {
     "discrete": mujoco.mjtIntegrator.mjINT_DISCRETE,
     "implicitfast": mujoco.mjtIntegrator.mjINT_IMPLICITFAST,
 }

@@ -55,15 +55,14 @@ class MujocoWarp:
             InputError: MuJoCo Warp is not installed.
         """
         try:
-            import warp as wp
-
-            wp.config.quiet = True  # type: ignore[attr-defined]
             import mujoco_warp as mjw
+            import warp as wp
         except ImportError:
             remedy = "run: uv sync --extra gpu"
             raise InputError("--device", "MuJoCo Warp, which simulates on a GPU, is not installed", remedy) from None
         self.robot, self.num_envs, self.device = robot, num_envs, device
         self._mjw, self._substeps = mjw, physics.substeps
+        wp.config.log_level = wp.LOG_WARNING  # no banner, no line for each of its hundred modules
         wp.init()
         contacts, rows = constraint_sizes(robot.model)
         model = copy.copy(robot.model)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from puffer_phc.policies.actor_critic import ActorCritic
 FORMAT = "puffer_phc.checkpoint"
 VERSION = 1
 LAST, BEST = "last.pt", "best.pt"
+_PARTS = ("config", "robot", "num_obs", "num_actions", "policy")  # what acting needs
+_REMEDY = "name a .pt file this program wrote"
 
 
 def save(path: Path, data: dict[str, Any]) -> None:
@@ -32,7 +35,8 @@ def save(path: Path, data: dict[str, Any]) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except (OSError, RuntimeError) as error:  # torch wraps write errors of its archive in RuntimeError
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it may be what cannot be written to
+            temporary.unlink(missing_ok=True)
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
         raise InputError(
             path, f"checkpoint cannot be written ({reason})", "free some space or check the folder"
@@ -47,14 +51,20 @@ def load(path: str | Path) -> dict[str, Any]:
     """
     path = find(Path(path))
     try:
-        data = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        fault = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise InputError(path, f"is no readable checkpoint ({fault})", "name a .pt file this program wrote") from None
+        with warnings.catch_warnings(action="ignore"):  # of pickles that torch did not write; they are refused or fine
+            data = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch's unpickler raises many types on damaged bytes
+        raise InputError(path, f"is no readable checkpoint ({_brief(error)})", _REMEDY) from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise InputError(path, "is no checkpoint of this program", "name a .pt file this program wrote")
-    if data["version"] > VERSION:
-        raise InputError(path, f"has version {data['version']}, newer than {VERSION}", "update puffer-phc")
+        raise InputError(path, "is no checkpoint of this program", _REMEDY)
+    version = data.get("version")
+    if not isinstance(version, int):
+        raise InputError(path, "has no version number", _REMEDY)
+    if version > VERSION:
+        raise InputError(path, f"has version {version}, newer than {VERSION}", "update puffer-phc")
+    missing = [part for part in _PARTS if part not in data]
+    if missing:
+        raise InputError(path, f"lacks {', '.join(missing)}", _REMEDY)
     return data
 
 
@@ -70,16 +80,23 @@ def find(path: Path) -> Path:
     return path
 
 
-def config_of(data: dict[str, Any]) -> Config:
-    """The options a checkpoint was trained with."""
-    return from_dict(data["config"])
+def config_of(data: dict[str, Any], where: str | Path = "checkpoint") -> Config:
+    """The options a checkpoint was trained with.
+
+    Raises:
+        InputError: they are damaged; ``where`` says whose.
+    """
+    try:
+        return from_dict(data["config"])
+    except Exception as error:  # anything may stand where options should
+        raise InputError(where, f"has damaged options ({_brief(error)})", _REMEDY) from None
 
 
 def load_policy(data: dict[str, Any], robot_name: str, num_obs: int, num_actions: int, where: str) -> ActorCritic:
     """The policy of a checkpoint.
 
     Raises:
-        InputError: it is for another robot or another observation.
+        InputError: it is for another robot or another observation, or its options or weights are damaged.
     """
     if data["robot"] != robot_name:
         raise InputError(where, f"is for robot {data['robot']!r}, not {robot_name!r}", "use its own robot")
@@ -90,7 +107,15 @@ def load_policy(data: dict[str, Any], robot_name: str, num_obs: int, num_actions
             f"the environment has {num_obs} and {num_actions}",
             "use the options it was trained with",
         )
-    cfg = config_of(data)
-    policy = ActorCritic(num_obs, num_actions, cfg.policy, cfg.policy.hidden)
-    policy.load_state_dict(data["policy"])
+    cfg = config_of(data, where).policy
+    try:
+        policy = ActorCritic(num_obs, num_actions, cfg, cfg.hidden)
+        policy.load_state_dict(data["policy"])
+    except Exception as error:  # sizes that make no network, or weights of another one
+        raise InputError(where, f"has weights that do not fit its options ({_brief(error)})", _REMEDY) from None
     return policy
+
+
+def _brief(error: Exception) -> str:
+    """The first line of an error, or its kind where it says nothing."""
+    return str(error).splitlines()[0][:120] if str(error) else type(error).__name__

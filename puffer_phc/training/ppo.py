@@ -89,14 +89,19 @@ class PPO:
         self.initial = [parameter.detach().clone() for parameter in policy.parameters()] if cfg.l2_init_coef else []
 
     def restore(self, optimizer: dict[str, Any], learning_rate: Tensor, updates: int, initial: list[Tensor]) -> None:
-        """Go on from saved state; the optimiser goes on sharing this object's learning-rate tensor."""
+        """Go on from saved state; the optimiser goes on sharing this object's learning-rate tensor.
+
+        ``initial`` counts where both the saved run and this one pull towards it: a pull that is new begins here, one
+        that is off needs none.
+        """
         self.optimizer.load_state_dict(optimizer)
         self.learning_rate.copy_(learning_rate)
         self._applied_rate.copy_(self.optimizer.param_groups[0]["lr"])
         self.optimizer.param_groups[0]["lr"] = self._applied_rate
         self.updates = updates
-        for own, saved in zip(self.initial, initial, strict=True):
-            own.copy_(saved)
+        if self.initial and initial:
+            for own, saved in zip(self.initial, initial, strict=True):
+                own.copy_(saved)
 
     def update(self, buffer: RolloutBuffer, advantages: Tensor, returns: Tensor, generator: torch.Generator) -> Tensor:
         """Learn from one rollout.
@@ -140,7 +145,7 @@ class PPO:
         mean, value, _ = policy(batch.obs, batch.state, batch.fresh)
         log_ratio = policy.log_prob(mean, batch.action) - batch.log_prob
         ratio = log_ratio.exp()
-        advantage = (batch.advantage - batch.advantage.mean()) / (batch.advantage.std() + 1e-8)
+        advantage = _standardised(batch.advantage)
         surrogate = torch.minimum(ratio * advantage, ratio.clamp(1 - cfg.clip, 1 + cfg.clip) * advantage)
         policy_loss = -surrogate.mean()
         value_loss = _value_loss(value, batch.value, batch.returns, cfg.value_clip)
@@ -222,6 +227,13 @@ class Batches:
         """The sequences ``ids`` (S,)."""
         fields = [field.index_select(0, ids) for field in (*self._fields, self._states)]
         return Batch(*fields)
+
+
+def _standardised(advantage: Tensor) -> Tensor:
+    """Advantages of mean 0 and deviation 1; a single one has no deviation and stays what it is."""
+    if advantage.numel() == 1:
+        return advantage
+    return (advantage - advantage.mean()) / (advantage.std() + 1e-8)
 
 
 def _value_loss(value: Tensor, old_value: Tensor, returns: Tensor, clip: float) -> Tensor:

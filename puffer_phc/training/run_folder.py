@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -64,28 +65,29 @@ class RunFolder:
         try:
             self._metrics.write(json.dumps({"step": step, **values}) + "\n")
             self._metrics.flush()
+            for name, value in values.items():
+                self._tensorboard.add_scalar(name, value, step)
         except OSError as error:
             fault = f"metrics cannot be written ({error.strerror})"
             raise InputError(self.path, fault, "free some space, then --resume this run") from None
-        for name, value in values.items():
-            self._tensorboard.add_scalar(name, value, step)
         if self._wandb:
             self._wandb.log(values, step=step)
 
     def truncate(self, step: int) -> None:
         """Forget metrics after ``step``: a resumed run writes them again."""
         file = self.path / "metrics.jsonl"
-        kept = [line for line in file.read_text(encoding="utf-8").splitlines(keepends=True) if _step_of(line) <= step]
+        kept = [line for line in file.read_text(encoding="utf-8").splitlines() if _step_of(line) <= step]
         self._metrics.close()
         temporary = file.with_name(f".{file.name}.{os.getpid()}")
-        temporary.write_text("".join(kept), encoding="utf-8")
+        temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
         temporary.replace(file)
         self._metrics = file.open("a", encoding="utf-8")
 
     def close(self) -> None:
-        """Flush and close all logs."""
-        self._metrics.close()
-        self._tensorboard.close()
+        """Flush and close all logs; what a full disk kept from being written is lost, as :meth:`log` has told."""
+        for log in (self._metrics, self._tensorboard):
+            with contextlib.suppress(OSError):
+                log.close()
         if self._wandb:
             self._wandb.finish()
 

@@ -19,6 +19,7 @@ from puffer_phc.simulation.mujoco_warp import MujocoWarp, constraint_sizes
 
 WALK = Path(__file__).parents[2] / "sample_data" / "walk.npz"
 ENVS, STEPS = 4, 20
+LIFT = 0.003  # m
 
 
 @pytest.fixture(scope="module", params=["cpu", "cuda"])
@@ -37,9 +38,15 @@ def engines(device):
 
 
 def place(engines, which=None):
+    """Put both engines on moments of the walk, a little above the floor.
+
+    The synthetic feet are planted at a height of exactly 0 m, where rounding decides whether they touch: contacts were
+    active in float32 and not yet in float64. From 3 mm higher they begin at a generic moment.
+    """
     library, cpu, warp = engines
     clips, times = torch.zeros(ENVS, dtype=torch.long), torch.arange(ENVS) * 1.3
     state = library.state_at(clips, times)
+    state = state._replace(body_pos=state.body_pos + torch.tensor([0.0, 0.0, LIFT]))
     mask = torch.ones(ENVS, dtype=torch.bool) if which is None else which
     cpu.reset(mask, state)
     warp.reset(mask.to(warp.device), type(state)(*(tensor.to(warp.device) for tensor in state)))
@@ -56,10 +63,10 @@ def test_twenty_control_steps_agree(engines):
         target = library.dof_pos_at(clips, times + (step + 2) / 30) + noise
         cpu.step(target)
         warp.step(target.to(warp.device))
-    for name, tolerance in (("pos", 1e-3), ("rot", 2e-3), ("vel", 2e-2), ("ang_vel", 1e-1)):
+    for name, tolerance in (("pos", 2e-5), ("rot", 2e-5), ("vel", 2e-4), ("ang_vel", 4e-4)):
         ours, theirs = getattr(cpu.bodies, name), getattr(warp.bodies, name).cpu()
         assert (ours - theirs).abs().max() < tolerance, name
-    assert torch.allclose(cpu.dof_vel, warp.dof_vel.cpu(), atol=1e-1)
+    assert torch.allclose(cpu.dof_vel, warp.dof_vel.cpu(), atol=2e-4)
     assert not warp.diverged.any()
 
 
