@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from rich import box
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -112,6 +113,7 @@ def table(cfg: Config, device: torch.device, rates: Rates) -> Table:
     out = Table(
         title=f"{shape}; {cfg.robot.integrator} {cfg.robot.timestep:.5f} s x {cfg.robot.substeps}", caption=where
     )
+    out.box, out.pad_edge = box.SIMPLE_HEAD, False
     out.add_column("layer")
     out.add_column("control steps / s", justify="right")
     out.add_column("ratio", justify="right")
@@ -123,7 +125,7 @@ def table(cfg: Config, device: torch.device, rates: Rates) -> Table:
         ("rollout (environment + policy)", rates.rollout, rates.raw, "raw physics"),
         ("learner alone", rates.learner, None, ""),
         ("full training", rates.training, rates.raw, "raw physics"),
-        ("", None, rates.training / bound, "its bound, raw physics and learner one after the other"),
+        ("", None, rates.training / bound, "physics, then learner"),
     ):
         shown = "" if rate is None else f"{rate:,.0f}"
         ratio = "" if base is None else f"{(rate / base if rate is not None else base):.2f}"

@@ -29,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def guarded(work: Callable[[Console], int]) -> int:
     """Run ``work`` with a console; turns bad input into one line and exit code 2."""
     console = Console()
-    logging.basicConfig(level="INFO", format="%(message)s", handlers=[RichHandler(console=console, show_time=False)])
+    logging.basicConfig(format="%(message)s", handlers=[RichHandler(console=console, show_time=False)])
+    logging.getLogger("puffer_phc").setLevel("INFO")
     try:
         return work(console)
     except InputError as error:

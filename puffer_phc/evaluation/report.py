@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -55,7 +56,9 @@ def summary_table(summary: Mapping[str, SummaryValue], results: Sequence[ClipRes
     """The summary and its ``limit`` hardest clips as a table: failures first, then the largest global error (mm)."""
     rate = 100.0 * float(summary["success_rate"] or 0.0)
     table = Table(
-        title=f"success {rate:.1f} % ({summary['clips_succeeded']} of {summary['clips']} clips), errors in mm"
+        title=f"success {rate:.1f} % ({summary['clips_succeeded']} of {summary['clips']} clips), errors in mm",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
     )
     table.add_column("motion", overflow="fold")
     table.add_column("steps", justify="right")

@@ -143,7 +143,12 @@ def _scene(physics: PhysicsOptions) -> mujoco.MjSpec:
     textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "checker"
     spec.add_material(name="floor", textures=textures, texrepeat=(1, 1), texuniform=True)
     spec.worldbody.add_light(
-        name="sun", type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, pos=(0, 0, 6), dir=(0.3, 0.25, -1), castshadow=True
+        name="sun",
+        type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
+        pos=(1.5, -1.5, 4),
+        dir=(-0.35, 0.35, -1),
+        diffuse=(0.6, 0.6, 0.6),
+        castshadow=True,
     )
     # Mixed with the robot's shapes, the larger condim (3: friction) and the mean of friction and softness hold.
     spec.worldbody.add_geom(

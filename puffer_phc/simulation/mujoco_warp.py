@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 
 import mujoco
 import torch
@@ -70,7 +71,9 @@ class MujocoWarp:
         model.opt.disableflags &= ~int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
         data = mujoco.MjData(model)
         mujoco.mj_forward(model, data)
-        with wp.ScopedDevice(wp.device_from_torch(device)):
+        # Warp launches on its current device, which need not be where these arrays are.
+        self._on_device = functools.partial(wp.ScopedDevice, wp.device_from_torch(device))
+        with self._on_device():
             self._model = mjw.put_model(model)
             self._model.opt.warn_overflow = 0  # printing from a kernel would serialise it; the bits are read instead
             self._data = mjw.put_data(model, data, nworld=num_envs, nconmax=nconmax or contacts, njmax=njmax or rows)
@@ -92,7 +95,7 @@ class MujocoWarp:
     def physics(self, target: Tensor) -> None:
         """Only the physics of :meth:`step`."""
         self._ctrl.copy_(target)
-        with torch_stream_as_warp(self.device):
+        with self._on_device(), torch_stream_as_warp(self.device):
             for _ in range(self._substeps):
                 self._mjw.step(self._model, self._data)
 
