@@ -113,7 +113,7 @@ def table(cfg: Config, device: torch.device, rates: Rates) -> Table:
     out = Table(
         title=f"{shape}; {cfg.robot.integrator} {cfg.robot.timestep:.5f} s x {cfg.robot.substeps}", caption=where
     )
-    out.box, out.pad_edge = box.SIMPLE_HEAD, False
+    out.box = box.SIMPLE_HEAD
     out.add_column("layer")
     out.add_column("control steps / s", justify="right")
     out.add_column("ratio", justify="right")

@@ -58,7 +58,7 @@ def summary_table(summary: Mapping[str, SummaryValue], results: Sequence[ClipRes
     table = Table(
         title=f"success {rate:.1f} % ({summary['clips_succeeded']} of {summary['clips']} clips), errors in mm",
         box=box.SIMPLE_HEAD,
-        pad_edge=False,
+        padding=(0, 1, 0, 0),  # fits a terminal of 80 columns
     )
     table.add_column("motion", overflow="fold")
     table.add_column("steps", justify="right")
@@ -66,8 +66,8 @@ def summary_table(summary: Mapping[str, SummaryValue], results: Sequence[ClipRes
     for name in POSITION_METRICS:
         table.add_column(name, justify="right")
 
-    table.add_row("all clips", str(summary["frames"]), "", *_cells(summary, "mpjpe_all", "mpjpel_all"))
-    succeeded = "successful clips" if not summary["no_success"] else "successful clips (none: all)"
+    table.add_row("all", str(summary["frames"]), "", *_cells(summary, "mpjpe_all", "mpjpel_all"))
+    succeeded = "successful" if not summary["no_success"] else "successful: none"
     keys = ("mpjpe_succ", "mpjpel_succ", "mpjpe_pa", "vel_dist", "accel_dist")
     table.add_row(succeeded, "", "", *_cells(summary, *keys), end_section=True)
 
