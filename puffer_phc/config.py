@@ -123,8 +123,8 @@ class EvalConfig:
     Attributes:
         num_envs: clips played at once; 0 is auto.
         termination_distance: m; a clip has failed when the mean distance of hands-and-toes-free bodies exceeds this.
-        video: write a video of the worst and the first clip after training and in play mode.
-        video_clip: name or number of the clip to play; empty for the first.
+        video: film a clip at the end of training; play mode always does.
+        video_clip: name or number of the clip to film; empty for the first.
     """
 
     num_envs: int = 0

@@ -15,7 +15,7 @@ from puffer_phc.envs.terminations import tracking_lost
 from puffer_phc.motions.library import MotionLibrary
 from puffer_phc.motions.sampler import MotionSampler, SamplingConfig
 from puffer_phc.robots.robot import Robot
-from puffer_phc.robots.state import BodyState
+from puffer_phc.robots.state import BodyState, write_rows
 from puffer_phc.simulation.simulator import Simulator
 
 TIME_SLACK = 1e-2
@@ -206,14 +206,14 @@ class HumanoidPHC:
         self._place(which, clip_ids, start)
 
     def _place(self, which: Tensor, clip_ids: Tensor, start: Tensor) -> None:
-        _assign(self.clip_ids, which, clip_ids)
-        _assign(self.start_time, which, start)
-        _assign(self.progress, which, torch.zeros_like(clip_ids))
+        write_rows(self.clip_ids, which, clip_ids)
+        write_rows(self.start_time, which, start)
+        write_rows(self.progress, which, torch.zeros_like(clip_ids))
         self.simulator.reset(which, self.library.state_at(clip_ids, start))
 
     def _clear(self, which: Tensor) -> None:
-        _assign(self.episode_return, which, self.reward.new_zeros(len(which)))
-        _assign(self.episode_length, which, self.progress.new_zeros(len(which)))
+        write_rows(self.episode_return, which, self.reward.new_zeros(len(which)))
+        write_rows(self.episode_length, which, self.progress.new_zeros(len(which)))
 
     # -- evaluation ------------------------------------------------------------------------------------------------
 
@@ -231,11 +231,3 @@ class HumanoidPHC:
         reference = self._reference
         self._observe()
         return self.simulator.bodies, reference
-
-
-def _assign(target: Tensor, which: Tensor, rows: Tensor) -> None:
-    """Write rows of ``target`` (N,): those of a mask (N,) bool from as many rows, or those of a list (K,) from K."""
-    if which.dtype == torch.bool:
-        torch.where(which, rows, target, out=target)
-    else:
-        target.index_copy_(0, which, rows)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from poselib.rotations import quat_to_exp_map
@@ -79,3 +80,18 @@ class MotionState(NamedTuple):
     def dof_pos(self) -> Tensor:
         """(N, D) rad, exponential map of every ball joint."""
         return quat_to_exp_map(self.local_rot[:, 1:]).flatten(1)
+
+
+def write_rows(target: Tensor, which: Tensor, rows: Tensor) -> None:
+    """Write some environments' rows of ``target`` (N, ...) in place, leaving the others.
+
+    Args:
+        target: one row per environment.
+        which: (N,) bool mask, the form whose shapes never change, or (K,) int64 environments.
+        rows: N rows for a mask (those outside it are ignored), K rows for a list.
+    """
+    if which.dtype == torch.bool:
+        mask = which.view(-1, *[1] * (target.dim() - 1))
+        torch.where(mask, rows, target, out=target)
+    else:
+        target.index_copy_(0, which, rows)

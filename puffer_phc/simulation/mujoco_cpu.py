@@ -14,11 +14,10 @@ from poselib.rotations import quat_rotate_inverse
 from puffer_phc.robots.robot import PhysicsOptions, Robot
 from puffer_phc.robots.state import BodyState, MotionState
 from puffer_phc.simulation.kinematics import TreeKinematics
+from puffer_phc.simulation.simulator import MAX_SPEED
 
 # Divergence is counted by us; MuJoCo's own warnings would go to stderr and a file in the working directory.
 mujoco.set_mju_user_warning(logging.getLogger("puffer_phc.mujoco").debug)
-
-MAX_SPEED = 150.0  # rad/s or m/s of any degree of freedom; tracked motion stays below 40
 
 
 class MujocoCpu:

@@ -13,9 +13,9 @@ from gymtorch import fused, latch, torch_stream_as_warp, wrap
 from poselib.rotations import quat_rotate_inverse
 from puffer_phc.errors import InputError
 from puffer_phc.robots.robot import PhysicsOptions, Robot
-from puffer_phc.robots.state import BodyState, MotionState
+from puffer_phc.robots.state import BodyState, MotionState, write_rows
 from puffer_phc.simulation.kinematics import TreeKinematics
-from puffer_phc.simulation.mujoco_cpu import MAX_SPEED
+from puffer_phc.simulation.simulator import MAX_SPEED
 
 # A standing SMPL body has 16 to 17 contacts and 64 to 68 constraint rows; falling and self-colliding ones have at most
 # 53 rows (p99 40). Rows cost little speed, contacts are shared by all worlds.
@@ -104,14 +104,14 @@ class MujocoWarp:
         rot = state.local_rot
         root_ang_vel = quat_rotate_inverse(rot[:, 0], state.root_ang_vel)  # MuJoCo wants it in the body's frame
         qvel = torch.cat((state.root_vel, root_ang_vel, state.dof_vel), dim=1)
-        _write(self._qpos, which, self.robot.qpos(state.root_pos, rot))
-        _write(self._qvel, which, qvel)
-        _write(self._warmstart, which, torch.zeros_like(qvel))
+        write_rows(self._qpos, which, self.robot.qpos(state.root_pos, rot))
+        write_rows(self._qvel, which, qvel)
+        write_rows(self._warmstart, which, torch.zeros_like(qvel))
         for own, new in zip(self.bodies, state.bodies, strict=True):
-            _write(own, which, new)
-        _write(self.dof_vel, which, state.dof_vel)
-        _write(self.dof_force, which, torch.zeros_like(state.dof_vel))
-        _write(self.diverged, which, torch.zeros(len(which), dtype=torch.bool, device=self.device))
+            write_rows(own, which, new)
+        write_rows(self.dof_vel, which, state.dof_vel)
+        write_rows(self.dof_force, which, torch.zeros_like(state.dof_vel))
+        write_rows(self.diverged, which, torch.zeros(len(which), dtype=torch.bool, device=self.device))
 
     def qpos(self) -> Tensor:
         """MuJoCo positions (N, nq) float64 on the CPU, a copy."""
@@ -144,12 +144,3 @@ def constraint_sizes(model: mujoco.MjModel) -> tuple[int, int]:
     contacts = CONTACTS_PER_BOX * boxes + CONTACTS_PER_SHAPE * (others // 3) + SPARE_CONTACTS
     rows = ROWS_PER_CONTACT * (CONTACTS_PER_BOX * boxes + SPARE_CONTACTS)
     return contacts, rows
-
-
-def _write(target: Tensor, which: Tensor, rows: Tensor) -> None:
-    """Write rows of ``target`` (N, ...): those of a mask from as many rows, those of a list from that many."""
-    if which.dtype == torch.bool:
-        mask = which.view(-1, *[1] * (target.dim() - 1))
-        torch.where(mask, rows, target, out=target)
-    else:
-        target.index_copy_(0, which, rows.to(target.dtype))

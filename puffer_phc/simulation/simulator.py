@@ -10,6 +10,9 @@ from torch import Tensor
 from puffer_phc.robots.robot import Robot
 from puffer_phc.robots.state import BodyState, MotionState
 
+MAX_SPEED = 150.0
+"""rad/s or m/s of any degree of freedom: faster is divergence. Tracked motion stays below 40."""
+
 
 class Simulator(Protocol):
     """N copies of one robot on one device.
