@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import resource
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from rich import box
@@ -15,10 +17,12 @@ from rich.progress import Progress
 from rich.table import Table
 from torch import Tensor
 
+from gymtorch import capture
 from puffer_phc.cli import guarded, parse
 from puffer_phc.config import Config, check, resolve, resolve_device
 from puffer_phc.factory import make_env, make_library, make_robot
 from puffer_phc.policies.actor_critic import ActorCritic
+from puffer_phc.profiling import kernel_table, trace
 from puffer_phc.training.learner import Learner
 from puffer_phc.training.run_folder import versions
 from puffer_phc.training.threads import intra_op_threads
@@ -34,6 +38,21 @@ class Rates:
     learner: float
     training: float
 
+    @property
+    def bound(self) -> float:
+        """Training rate if rollouts were nothing but physics."""
+        return 1 / (1 / self.raw + 1 / self.learner)
+
+    def split(self) -> dict[str, float]:
+        """Shares of the training time, which sum to 1."""
+        times = {
+            "physics": 1 / self.raw,
+            "rest of the environment": 1 / self.env - 1 / self.raw,
+            "policy and bookkeeping": 1 / self.rollout - 1 / self.env,
+            "learner": 1 / self.learner,
+        }
+        return {name: seconds * self.training for name, seconds in times.items()}
+
 
 class Benchmark:
     """Runs the layers in turn, round after round, so that a slow moment of the machine hits all of them."""
@@ -47,6 +66,13 @@ class Benchmark:
         self.env = make_env(self.cfg, robot, library, self.cfg.env.num_envs, device, cfg.base.seed)
         policy = ActorCritic(self.env.num_obs, self.env.num_actions, self.cfg.policy, self.cfg.policy.hidden)
         self.learner = Learner(self.cfg, self.env, policy.to(device))
+        # As in training: on a GPU a step is one graph, not hundreds of launches.
+        self._target, self._action = (
+            torch.zeros(self.env.num_envs, self.env.num_actions, device=device) for _ in range(2)
+        )
+        captured = device if cfg.train.capture else "cpu"
+        self._physics = capture(lambda: self.env.simulator.physics(self._target), device=captured)
+        self._step = capture(lambda: self.env.step(self._action), device=captured, generators=(self.env.generator,))
 
     def run(self, rounds: int, progress: Callable[[int, int], None] | None = None) -> Rates:
         """Measure ``rounds`` times after one round of warm-up."""
@@ -60,6 +86,11 @@ class Benchmark:
                 progress(index + 1, rounds + 1)
         samples = self.env.num_envs * self.cfg.train.horizon
         return Rates(**{name: samples / statistics.median(values) for name, values in seconds.items()})
+
+    def iterate(self) -> None:
+        """One rollout and one update."""
+        self.learner.collect()
+        self.learner.learn()
 
     def _round(self) -> dict[str, float]:
         taken = {"raw": self._raw(), "env": self._env()}
@@ -80,7 +111,8 @@ class Benchmark:
             env.progress += 1
         start = self._now()
         for target in targets:
-            env.simulator.physics(target)
+            self._target.copy_(target)
+            self._physics()
         seconds = self._now() - start
         env.reset()
         return seconds
@@ -91,7 +123,8 @@ class Benchmark:
         with intra_op_threads(1):
             start = self._now()
             for action in actions:
-                self.env.step(action)
+                self._action.copy_(action)
+                self._step()
             return self._now() - start
 
     def _actions(self) -> Tensor:
@@ -103,6 +136,16 @@ class Benchmark:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return time.perf_counter()
+
+
+def memory(device: torch.device) -> str:
+    """What the process holds on a GPU, or of main memory."""
+    gib = 1 / 2**30
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info(device)
+        peak = torch.cuda.max_memory_reserved(device)
+        return f"GPU memory: {(total - free) * gib:.1f} GiB in use, of it torch {peak * gib:.1f} GiB"
+    return f"memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 * gib:.1f} GiB at most"
 
 
 def table(cfg: Config, device: torch.device, rates: Rates) -> Table:
@@ -118,14 +161,13 @@ def table(cfg: Config, device: torch.device, rates: Rates) -> Table:
     out.add_column("control steps / s", justify="right")
     out.add_column("ratio", justify="right")
     out.add_column("of")
-    bound = 1 / (1 / rates.raw + 1 / rates.learner)
     for layer, rate, base, name in (
         ("raw physics", rates.raw, None, ""),
         ("environment", rates.env, rates.raw, "raw physics"),
         ("rollout (environment + policy)", rates.rollout, rates.raw, "raw physics"),
         ("learner alone", rates.learner, None, ""),
         ("full training", rates.training, rates.raw, "raw physics"),
-        ("", None, rates.training / bound, "physics, then learner"),
+        ("", None, rates.training / rates.bound, "physics, then learner"),
     ):
         shown = "" if rate is None else f"{rate:,.0f}"
         ratio = "" if base is None else f"{(rate / base if rate is not None else base):.2f}"
@@ -137,6 +179,9 @@ def main() -> int:
     """Entry point of ``scripts/benchmark.py``."""
     parser = argparse.ArgumentParser(description=__doc__, epilog="All options of train.py work here too.")
     parser.add_argument("--rounds", type=int, default=15, help="times each layer is measured (default: 15)")
+    parser.add_argument(
+        "--profile", type=Path, metavar="FILE", help="write a Chrome trace of one iteration and print its kernels"
+    )
     known, rest = parser.parse_known_args()
 
     def benchmark(console: Console) -> int:
@@ -146,6 +191,13 @@ def main() -> int:
             task = progress.add_task("measuring", total=known.rounds + 1)
             rates = bench.run(known.rounds, lambda done, total: progress.update(task, completed=done, total=total))
         console.print(table(bench.cfg, bench.device, rates))
+        console.print("time: " + ", ".join(f"{name} {share:.0%}" for name, share in rates.split().items()))
+        console.print(memory(bench.device))
+        if overflow := bench.env.simulator.read_overflow():
+            console.print("overflow (humanoids): " + ", ".join(f"{kind} {count}" for kind, count in overflow.items()))
+        if known.profile:
+            console.print(kernel_table(trace(bench.iterate, known.profile, bench.device)))
+            console.print(f"trace: {known.profile} (open it at ui.perfetto.dev)", soft_wrap=True)
         return 0
 
     return guarded(benchmark)

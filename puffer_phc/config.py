@@ -25,6 +25,7 @@ from puffer_phc.motions.library import HeightFix
 from puffer_phc.motions.sampler import SamplingConfig
 from puffer_phc.policies.actor_critic import PHC_HIDDEN, PolicyConfig
 from puffer_phc.robots.robot import Integrator, PhysicsOptions
+from puffer_phc.robots.smpl import Feet
 from puffer_phc.training.ppo import PPOConfig
 
 Mode = Literal["train", "play", "eval", "sweep"]
@@ -67,13 +68,15 @@ class EnvConfig(TaskConfig, SamplingConfig):
 
     Attributes:
         motion_file: a motion file, a folder of them or a glob pattern.
-        num_envs: humanoids simulated at once; 0 is auto.
+        num_envs: humanoids simulated at once (on each GPU); 0 is auto.
         height_fix: how clips are put on the floor: contact (nothing penetrates), first_frames (PHC) or off.
+        shard: on several GPUs, give each its own part of the clips instead of all of them.
     """
 
     motion_file: str = "sample_data/walk.npz"
     num_envs: int = 0
     height_fix: HeightFix = "contact"
+    shard: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,11 +87,13 @@ class RobotConfig(PhysicsOptions):
         kp_scale: multiplies every joint stiffness.
         kd_scale: multiplies every joint damping.
         self_collision: whether body parts collide with each other.
+        feet: collision shapes of the feet: boxes (PHC's) or capsules along their sides.
     """
 
     kp_scale: float = 1.0
     kd_scale: float = 1.0
     self_collision: bool = True
+    feet: Feet = "boxes"
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,7 @@ class TrainConfig(PPOConfig):
         final_kl: share of target_kl left at the end of the run; it falls linearly, so that the policy settles.
         eval_interval: seconds between evaluations of all clips; 0 for none but the last.
         checkpoint_interval: seconds between checkpoints.
+        capture: record a control step on a GPU as one CUDA graph; false runs the same code step by step, for debugging.
     """
 
     epochs: int = 0
@@ -114,6 +120,7 @@ class TrainConfig(PPOConfig):
     final_kl: float = 0.2
     eval_interval: float = 20.0
     checkpoint_interval: float = 60.0
+    capture: bool = True
 
 
 @dataclass(frozen=True)
@@ -297,6 +304,11 @@ def check(cfg: Config) -> None:
         ("robot.integrator", cfg.robot.integrator in integrators, " or ".join(integrators)),
         ("robot.timestep", cfg.robot.timestep > 0, "above 0 s"),
         ("robot.substeps", cfg.robot.substeps >= 1, "1 or more"),
+        ("robot.iterations", cfg.robot.iterations >= 1, "1 or more"),
+        ("robot.line_search_iterations", cfg.robot.line_search_iterations >= 1, "1 or more"),
+        ("robot.max_contacts", cfg.robot.max_contacts >= 0, "0 for auto, or more"),
+        ("robot.max_rows", cfg.robot.max_rows >= 0, "0 for auto, or more"),
+        ("robot.feet", cfg.robot.feet in typing.get_args(Feet), " or ".join(typing.get_args(Feet))),
         ("robot.kp_scale", cfg.robot.kp_scale > 0, "above 0"),
         ("policy.hidden", all(width >= 1 for width in cfg.policy.hidden), "widths of 1 or more"),
         ("policy.lstm_size", cfg.policy.lstm_size >= 1, "1 or more"),

@@ -6,6 +6,7 @@ import torch
 
 from puffer_phc.config import Config
 from puffer_phc.envs.humanoid_phc import HumanoidPHC
+from puffer_phc.errors import InputError
 from puffer_phc.motions.library import MotionLibrary
 from puffer_phc.motions.loading import load_motions
 from puffer_phc.robots.robot import Robot
@@ -18,12 +19,21 @@ from puffer_phc.simulation.simulator import Simulator
 def make_robot(cfg: Config) -> Robot:
     """The humanoid of ``[robot]``."""
     robot = cfg.robot
-    return smpl_robot(robot, robot.kp_scale, robot.kd_scale, robot.self_collision)
+    return smpl_robot(robot, robot.kp_scale, robot.kd_scale, robot.self_collision, robot.feet)
 
 
-def make_library(cfg: Config, robot: Robot, device: torch.device) -> MotionLibrary:
-    """All motions of ``env.motion_file`` on ``device``."""
-    return MotionLibrary(load_motions(cfg.env.motion_file), robot, device, cfg.env.height_fix)
+def make_library(cfg: Config, robot: Robot, device: torch.device, rank: int = 0, ranks: int = 1) -> MotionLibrary:
+    """The motions of ``env.motion_file`` on ``device``; with ``env.shard`` every ``ranks``-th, from ``rank`` on.
+
+    Raises:
+        InputError: there are none, or they are wrong, or fewer than ranks.
+    """
+    clips = load_motions(cfg.env.motion_file)
+    if cfg.env.shard:
+        if len(clips) < ranks:
+            raise InputError("--env.shard", f"{len(clips)} clips cannot be shared among {ranks} ranks", "leave it out")
+        clips = clips[rank::ranks]
+    return MotionLibrary(clips, robot, device, cfg.env.height_fix)
 
 
 def make_simulator(cfg: Config, robot: Robot, num_envs: int, device: torch.device) -> Simulator:

@@ -228,6 +228,6 @@ class HumanoidPHC:
         """One control step without judging or resetting anything: simulated and reference bodies after it."""
         self.simulator.step(self.pd_target(action))
         self.progress += 1
-        reference = self._reference
+        reference = BodyState(*(tensor.clone() for tensor in self._reference))  # observing moves it one step ahead
         self._observe()
         return self.simulator.bodies, reference

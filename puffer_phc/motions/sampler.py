@@ -72,6 +72,11 @@ class MotionSampler:
         bin_in_clip = torch.minimum((times / self._cfg.bin_seconds).long(), self._bins[clip_ids] - 1)
         self._new_failures.index_add_(0, self._first_bin[clip_ids] + bin_in_clip, failed.float())
 
+    @property
+    def new_failures(self) -> Tensor:
+        """(K,) failures counted since the last :meth:`update`; ranks that share clips add theirs up in place."""
+        return self._new_failures
+
     def update(self) -> None:
         """Fold the failures counted since the last call into the running rates; call once per rollout."""
         self.failures.lerp_(self._new_failures, self._cfg.ema)

@@ -71,6 +71,10 @@ class MomentAccumulator:
         self._square_sum += centred.square_().sum(dim=0)
         self._count += obs.shape[0]
 
+    def sums(self) -> list[Tensor]:
+        """What the moments are made of: accumulators with the same shift are merged by adding these up in place."""
+        return [self._sum, self._square_sum, self._count]
+
     def result(self) -> tuple[Tensor, Tensor, Tensor]:
         """Mean (O,), biased variance (O,) and count."""
         count = self._count.to(self._sum.dtype)

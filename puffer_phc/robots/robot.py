@@ -26,11 +26,19 @@ class PhysicsOptions:
         integrator: MuJoCo integrator, ``discrete`` or ``implicitfast``.
         timestep: seconds of one physics step.
         substeps: physics steps of one control step.
+        iterations: of the Newton solver, at most; it stops earlier when all humanoids have converged.
+        line_search_iterations: of each solver iteration, at most.
+        max_contacts: contacts that the GPU engine has room for, per humanoid and shared by all; 0 is auto.
+        max_rows: constraint rows that the GPU engine has room for in each humanoid; 0 is auto.
     """
 
     integrator: Integrator = "discrete"
     timestep: float = 1 / 60
     substeps: int = 2
+    iterations: int = 10
+    line_search_iterations: int = 20
+    max_contacts: int = 0
+    max_rows: int = 0
 
     @property
     def control_dt(self) -> float:

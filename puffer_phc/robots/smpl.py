@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import mujoco
 import torch
@@ -32,6 +33,8 @@ _INTEGRATORS: dict[Integrator, mujoco.mjtIntegrator] = {
     "discrete": mujoco.mjtIntegrator.mjINT_DISCRETE,
     "implicitfast": mujoco.mjtIntegrator.mjINT_IMPLICITFAST,
 }
+Feet = Literal["boxes", "capsules"]
+Shape = dict[str, object]
 _SKIN = (0.35, 0.55, 0.75, 1.0)
 
 
@@ -40,6 +43,7 @@ def smpl_robot(
     kp_scale: float = 1.0,
     kd_scale: float = 1.0,
     self_collision: bool = True,
+    feet: Feet = "boxes",
     offsets: Sequence[Vec3] | None = None,
 ) -> Robot:
     """Build the humanoid.
@@ -49,13 +53,14 @@ def smpl_robot(
         kp_scale: multiplies every stiffness.
         kd_scale: multiplies every damping.
         self_collision: whether body parts collide with each other.
+        feet: ``boxes`` is PHC's; ``capsules`` puts two along the sides of each box, of the same mass.
         offsets: joint offsets (24 x 3, m, MJCF order, upright frame) of another body shape; None for the mean body.
             Shapes are stretched along with their limb.
     """
     physics = physics or PhysicsOptions()
     rows = _reshaped(offsets) if offsets is not None else SMPL_BODIES
     spec = _scene(physics)
-    _add_bodies(spec, rows, self_collision)
+    _add_bodies(spec, rows, self_collision, feet)
     _add_actuators(spec, rows, kp_scale, kd_scale)
     model = spec.compile()
     skeleton_offsets = torch.tensor([(0.0, 0.0, 0.0), *(row.pos for row in rows[1:])], dtype=torch.float64)
@@ -111,8 +116,8 @@ def _scene(physics: PhysicsOptions) -> mujoco.MjSpec:
     option.integrator = _INTEGRATORS[physics.integrator]
     option.solver = mujoco.mjtSolver.mjSOL_NEWTON
     option.cone = mujoco.mjtCone.mjCONE_PYRAMIDAL
-    option.iterations = 10
-    option.ls_iterations = 20
+    option.iterations = physics.iterations
+    option.ls_iterations = physics.line_search_iterations
     option.tolerance = 1e-6
     # MuJoCo would silently put a diverged humanoid back into its default pose; we want to see it and count it.
     option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
@@ -168,7 +173,7 @@ def _softness(timestep: float) -> dict[str, list[float]]:
     return {"solref": [max(0.015, 2 * timestep), 1.0], "solimp": [0.9, 0.99, 0.003, 0.5, 2.0]}
 
 
-def _add_bodies(spec: mujoco.MjSpec, rows: tuple[BodyRow, ...], self_collision: bool) -> None:
+def _add_bodies(spec: mujoco.MjSpec, rows: tuple[BodyRow, ...], self_collision: bool, feet: Feet) -> None:
     bodies: dict[str, mujoco.MjsBody] = {}
     for row in rows:
         if row.parent is None:
@@ -178,22 +183,38 @@ def _add_bodies(spec: mujoco.MjSpec, rows: tuple[BodyRow, ...], self_collision: 
             body = bodies[row.parent].add_body(name=row.name, pos=row.pos)
             body.add_joint(name=row.name, type=mujoco.mjtJoint.mjJNT_BALL, armature=ARMATURE)
         bodies[row.name] = body
-        _add_shape(body, row, self_collision, spec.option.timestep)
+        for name, shape in _shapes(row, feet).items():
+            _add_shape(body, name, {"density": row.density, **shape}, self_collision, spec.option.timestep)
     for first, second in COLLISION_EXCLUDES:
         spec.add_exclude(bodyname1=first, bodyname2=second)
 
 
-def _add_shape(body: mujoco.MjsBody, row: BodyRow, self_collision: bool, timestep: float) -> None:
-    shape: dict[str, object]
+def _shapes(row: BodyRow, feet: Feet) -> dict[str, Shape]:
+    """Collision shapes of a body by name."""
     if row.shape == "capsule":
-        shape = {"type": mujoco.mjtGeom.mjGEOM_CAPSULE, "fromto": row.geom_pos, "size": (*row.size, 0, 0)}
-    elif row.shape == "sphere":
-        shape = {"type": mujoco.mjtGeom.mjGEOM_SPHERE, "pos": row.geom_pos, "size": (*row.size, 0, 0)}
-    else:
-        shape = {"type": mujoco.mjtGeom.mjGEOM_BOX, "pos": row.geom_pos, "size": row.size}
+        return {row.name: _capsule(row.geom_pos, row.size[0])}
+    if row.shape == "sphere":
+        return {row.name: {"type": mujoco.mjtGeom.mjGEOM_SPHERE, "pos": row.geom_pos, "size": (*row.size, 0, 0)}}
+    if feet == "boxes":
+        return {row.name: {"type": mujoco.mjtGeom.mjGEOM_BOX, "pos": row.geom_pos, "size": row.size}}
+    (x, y, z), (length, width, height) = row.geom_pos, row.size
+    radius = min(width / 2, height)
+    low, reach, side = z - height + radius, length - radius, width - radius  # on the box's sole, within its outline
+    volume = 2 * math.pi * radius**2 * (2 * reach + 4 / 3 * radius)
+    density = row.density * 8 * length * width * height / volume
+    return {
+        name: {**_capsule((x - reach, y + offset, low, x + reach, y + offset, low), radius), "density": density}
+        for name, offset in ((row.name, side), (f"{row.name}_2", -side))
+    }
+
+
+def _capsule(ends: Sequence[float], radius: float) -> Shape:
+    return {"type": mujoco.mjtGeom.mjGEOM_CAPSULE, "fromto": ends, "size": (radius, 0, 0)}
+
+
+def _add_shape(body: mujoco.MjsBody, name: str, shape: Shape, self_collision: bool, timestep: float) -> None:
     body.add_geom(
-        name=row.name,
-        density=row.density,
+        name=name,
         condim=1,
         friction=(1, 0.05, 0.05),
         # A shape that collides with the floor alone answers the floor's type without offering one of its own bit.

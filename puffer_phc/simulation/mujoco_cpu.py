@@ -73,6 +73,10 @@ class MujocoCpu:
         self.dof_force[ids] = 0.0
         self.diverged[ids] = False
 
+    def read_overflow(self) -> dict[str, int]:
+        """Nothing: this engine grows its arrays as needed."""
+        return {}
+
     def qpos(self) -> Tensor:
         """MuJoCo positions (N, nq) float64, a copy."""
         return self._qpos.clone()

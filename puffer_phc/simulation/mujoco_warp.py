@@ -39,18 +39,14 @@ class MujocoWarp:
         num_envs: int,
         physics: PhysicsOptions,
         device: torch.device,
-        nconmax: int = 0,
-        njmax: int = 0,
     ) -> None:
         """Start ``num_envs`` humanoids in their default pose.
 
         Args:
             robot: what to simulate.
             num_envs: N.
-            physics: substeps of a control step; its time step and integrator are already in the robot's model.
+            physics: substeps of a control step and sizes; time step and solver are already in the robot's model.
             device: a CUDA device, or the CPU (slow; for comparing the engines).
-            nconmax: contacts per world in the shared pool; 0 takes a number from the model's shapes.
-            njmax: constraint rows per world; 0 takes a number from the model's shapes.
 
         Raises:
             InputError: MuJoCo Warp is not installed.
@@ -66,6 +62,7 @@ class MujocoWarp:
         wp.config.log_level = wp.LOG_WARNING  # no banner, no line for each of its hundred modules
         wp.init()
         contacts, rows = constraint_sizes(robot.model)
+        contacts, rows = physics.max_contacts or contacts, physics.max_rows or rows
         model = copy.copy(robot.model)
         # Warp never puts a diverged world back by itself, and refuses the flag that says so.
         model.opt.disableflags &= ~int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
@@ -75,8 +72,10 @@ class MujocoWarp:
         self._on_device = functools.partial(wp.ScopedDevice, wp.device_from_torch(device))
         with self._on_device():
             self._model = mjw.put_model(model)
+            # The solver starts from the last acceleration, always: the unconstrained one would cost a factorisation.
+            self._model.opt.run_qacc_smooth = False
             self._model.opt.warn_overflow = 0  # printing from a kernel would serialise it; the bits are read instead
-            self._data = mjw.put_data(model, data, nworld=num_envs, nconmax=nconmax or contacts, njmax=njmax or rows)
+            self._data = mjw.put_data(model, data, nworld=num_envs, nconmax=contacts, njmax=rows)
         fields = ("qpos", "qvel", "ctrl", "qacc_warmstart", "actuator_force", "overflow", "time")
         self._qpos, self._qvel, self._ctrl, self._warmstart, self._force, self.overflow, self._time = (
             wrap(getattr(self._data, name)) for name in fields

@@ -55,6 +55,10 @@ class Simulator(Protocol):
         """
         ...
 
+    def read_overflow(self) -> dict[str, int]:
+        """Environments that ran out of an engine's fixed sizes since the last call, by kind; waits for the device."""
+        ...
+
     def qpos(self) -> Tensor:
         """MuJoCo positions (N, nq) float64 on the CPU, for rendering."""
         ...

@@ -12,6 +12,7 @@ from puffer_phc.config import Config
 from puffer_phc.envs.humanoid_phc import HumanoidPHC
 from puffer_phc.policies.actor_critic import ActorCritic
 from puffer_phc.training.advantage import gae
+from puffer_phc.training.distributed import World, seed_of
 from puffer_phc.training.ppo import PPO
 from puffer_phc.training.precision import network_precision
 from puffer_phc.training.rollout import RolloutBuffer, RolloutStats, Runner
@@ -26,21 +27,30 @@ class Learner:
         ppo: optimiser and losses.
         buffer: the latest rollout.
         runner: plays the policy in the environment.
-        samples: experience of one iteration.
+        samples: experience of one iteration, of all ranks.
         averaged: running mean of the policy over its latest updates, the one to evaluate and keep: a trust region wide
             enough to learn fast makes single updates overshoot, and their mean does not.
     """
 
-    def __init__(self, cfg: Config, env: HumanoidPHC, policy: ActorCritic) -> None:
-        self.env, self.policy, self._train = env, policy, cfg.train
+    def __init__(self, cfg: Config, env: HumanoidPHC, policy: ActorCritic, world: World | None = None) -> None:
+        self.env, self.policy, self._train, self.world = env, policy, cfg.train, world or World()
         segment = cfg.train.segment if policy.recurrent else cfg.train.horizon
-        self.ppo = PPO(policy, cfg.train)
+        self.ppo = PPO(policy, cfg.train, self.world)
         self.buffer = RolloutBuffer(env, policy, cfg.train.horizon, segment)
-        self.runner = Runner(env, policy, self.buffer, cfg.base.seed)
-        self.samples = env.num_envs * cfg.train.horizon
+        seed = seed_of(cfg.base.seed, self.world.rank)
+        self.runner = Runner(env, policy, self.buffer, seed, cfg.train.capture, self.world)
+        self.samples = env.num_envs * cfg.train.horizon * self.world.size
+        self._shared_clips = not cfg.env.shard
         self.averaged = copy.deepcopy(policy).requires_grad_(False)
         if env.device.type == "cuda" and has_triton():
             policy.compile(dynamic=False)
+
+    def warm_up(self) -> None:
+        """Compile and record all that an iteration needs; the first run on a machine takes minutes for it."""
+        with intra_op_threads(1):
+            self.runner.record()
+        with network_precision():
+            self.ppo.rehearse(self.buffer)
 
     def collect(self) -> RolloutStats:
         """Fill the buffer."""
@@ -68,7 +78,9 @@ class Learner:
         """Update the policy, then the statistics it sees the world through; metrics as in :meth:`PPO.update`."""
         with network_precision():
             losses = self.ppo.update(self.buffer, *self.advantages(), self.runner.generator)
-        self.policy.obs_norm.merge(*self.runner.moments.result())
+        self.runner.merge_moments()
+        if self._shared_clips:
+            self.world.sum_([self.env.sampler.new_failures])
         self.env.sampler.update()
         self._average()
         return losses

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from puffer_phc.policies.actor_critic import ActorCritic
+from puffer_phc.training.distributed import World
 from puffer_phc.training.rollout import RolloutBuffer
 
 METRIC_NAMES = (
@@ -78,8 +79,9 @@ class PPO:
         initial: copies of the parameters at the start, for the pull back to them; empty when that is off.
     """
 
-    def __init__(self, policy: ActorCritic, cfg: PPOConfig) -> None:
-        self.policy, self.cfg = policy, cfg
+    def __init__(self, policy: ActorCritic, cfg: PPOConfig, world: World | None = None) -> None:
+        self.policy, self.cfg, self._world = policy, cfg, world or World()
+        self._network = self._world.replicated(policy)
         device = policy.log_std.device
         self.learning_rate = torch.tensor(cfg.learning_rate, device=device)
         self._applied_rate = self.learning_rate.clone()
@@ -134,6 +136,7 @@ class PPO:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         grad_norm = nn.utils.clip_grad_norm_(self.policy.parameters(), self.cfg.max_grad_norm)
+        metrics = self._world.mean(metrics)
         self._adapt_learning_rate(metrics[4])
         self.optimizer.step()
         metrics[6] = grad_norm
@@ -142,10 +145,10 @@ class PPO:
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Total loss () of a minibatch and its metrics (8,), detached."""
         cfg, policy = self.cfg, self.policy
-        mean, value, _ = policy(batch.obs, batch.state, batch.fresh)
+        mean, value, _ = self._network(batch.obs, batch.state, batch.fresh)
         log_ratio = policy.log_prob(mean, batch.action) - batch.log_prob
         ratio = log_ratio.exp()
-        advantage = _standardised(batch.advantage)
+        advantage = self._standardised(batch.advantage)
         surrogate = torch.minimum(ratio * advantage, ratio.clamp(1 - cfg.clip, 1 + cfg.clip) * advantage)
         policy_loss = -surrogate.mean()
         value_loss = _value_loss(value, batch.value, batch.returns, cfg.value_clip)
@@ -168,6 +171,23 @@ class PPO:
                 (policy_loss, value_loss, bound_loss, l2_init, approx_kl, clipped, zero, error)
             ).detach()
         return loss, metrics
+
+    def rehearse(self, buffer: RolloutBuffer) -> None:
+        """Do the work of one minibatch without its effect, so that what must be compiled is."""
+        blank = torch.zeros_like(buffer.values)
+        batches = Batches(self.policy, buffer, blank, blank)
+        ids = torch.arange(batches.count, device=blank.device).chunk(self.cfg.minibatches)[0]
+        self.loss(batches.take(ids))[0].backward()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _standardised(self, advantage: Tensor) -> Tensor:
+        """Advantages of mean 0 and deviation 1 over all ranks; a single one has no deviation and stays what it is."""
+        count = advantage.numel() * self._world.size
+        if count == 1:
+            return advantage
+        mean = self._world.mean(advantage.mean())
+        var = self._world.mean((advantage - mean).square().mean()) * (count / (count - 1))
+        return (advantage - mean) / (var.sqrt() + 1e-8)
 
     def _adapt_learning_rate(self, kl: Tensor) -> None:
         cfg, rate = self.cfg, self.learning_rate
@@ -227,13 +247,6 @@ class Batches:
         """The sequences ``ids`` (S,)."""
         fields = [field.index_select(0, ids) for field in (*self._fields, self._states)]
         return Batch(*fields)
-
-
-def _standardised(advantage: Tensor) -> Tensor:
-    """Advantages of mean 0 and deviation 1; a single one has no deviation and stays what it is."""
-    if advantage.numel() == 1:
-        return advantage
-    return (advantage - advantage.mean()) / (advantage.std() + 1e-8)
 
 
 def _value_loss(value: Tensor, old_value: Tensor, returns: Tensor, clip: float) -> Tensor:

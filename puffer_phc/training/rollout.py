@@ -11,6 +11,7 @@ from gymtorch import CapturedFunction, capture, latch
 from puffer_phc.envs.humanoid_phc import HumanoidPHC
 from puffer_phc.policies.actor_critic import ActorCritic
 from puffer_phc.policies.normalizer import MomentAccumulator
+from puffer_phc.training.distributed import World
 from puffer_phc.training.precision import network_precision
 
 
@@ -71,9 +72,15 @@ class Runner:
     """
 
     def __init__(
-        self, env: HumanoidPHC, policy: ActorCritic, buffer: RolloutBuffer, seed: int, captured: bool = True
+        self,
+        env: HumanoidPHC,
+        policy: ActorCritic,
+        buffer: RolloutBuffer,
+        seed: int,
+        captured: bool = True,
+        world: World | None = None,
     ) -> None:
-        self.env, self.policy, self.buffer = env, policy, buffer
+        self.env, self.policy, self.buffer, self._world = env, policy, buffer, world or World()
         self.generator = torch.Generator(device=env.device).manual_seed(seed)
         self.moments = MomentAccumulator(env.num_obs, env.device)
         self._state = policy.initial_state(env.num_envs)
@@ -84,16 +91,19 @@ class Runner:
         self._step: CapturedFunction[None] | None = None
         self._obs = env.reset()
         if not policy.obs_norm.count:  # a new policy: the first statistics are those of the first states
-            self.moments.start(self._obs.mean(dim=0))
+            shift = self._obs.mean(dim=0)
+            self._world.broadcast_(shift)
+            self.moments.start(shift)
             self.moments.add(self._obs)
-            policy.obs_norm.merge(*self.moments.result())
+            self.merge_moments()
 
     @torch.no_grad()
     def collect(self) -> RolloutStats:
         """Fill the buffer with the next T steps; the sums are overwritten by the next call."""
         policy, buffer = self.policy, self.buffer
         if self._step is None:
-            self._step = self._record()
+            self.record()
+        assert self._step is not None
         self.moments.start(policy.obs_norm.mean)
         for total in self._stats.tensors():
             total.zero_()
@@ -105,9 +115,15 @@ class Runner:
         _, buffer.last_value, _ = policy.step(policy.obs_norm(self._obs), self._state, self._fresh)
         return self._stats
 
-    def _record(self) -> CapturedFunction[None]:
+    def merge_moments(self) -> None:
+        """Fold the observations of the last rollout, of all ranks, into the policy's statistics."""
+        self._world.sum_(self.moments.sums())
+        self.policy.obs_norm.merge(*self.moments.result())
+
+    def record(self) -> None:
+        """Make the graph of a control step, which takes a few steps to do; :meth:`collect` does it when needed."""
         device = self.env.device if self._captured else torch.device("cpu")  # CPU work is never recorded
-        return capture(self._control_step, device=device, generators=(self.generator, self.env.generator))
+        self._step = capture(self._control_step, device=device, generators=(self.generator, self.env.generator))
 
     def _control_step(self) -> None:
         """One step: observe, act, simulate, note everything in the buffer's current row."""

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from puffer_phc.config import Config, to_dict
 from puffer_phc.envs.humanoid_phc import HumanoidPHC
 from puffer_phc.envs.rewards import TERM_NAMES
-from puffer_phc.evaluation.evaluator import Evaluator
+from puffer_phc.evaluation.evaluator import Evaluator, Progress
+from puffer_phc.evaluation.metrics import ClipResult, summarize
 from puffer_phc.policies.actor_critic import ActorCritic
 from puffer_phc.training import checkpoint
 from puffer_phc.training.dashboard import Dashboard
+from puffer_phc.training.distributed import World
 from puffer_phc.training.learner import Learner
 from puffer_phc.training.ppo import METRIC_NAMES
 from puffer_phc.training.rollout import RolloutStats
@@ -25,55 +31,108 @@ from puffer_phc.training.run_folder import RunFolder
 from puffer_phc.training.threads import intra_op_threads
 
 _LOG_INTERVAL = 1.0  # s between rows of metrics: reading them waits for the device
+_TRAIN_PER_EVAL = 10.0  # s of training at least for each second of evaluation
+_LOST_CONTACTS = ("nefc", "broadphase", "narrowphase", "njmax_nnz")  # overflows that change the physics
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all ranks do next.
+
+    Attributes:
+        fraction: share of the run that is done.
+        log, evaluate, save: whether it is time to.
+        signal: number of the signal that asked any rank to stop, or 0.
+    """
+
+    fraction: float
+    log: bool
+    evaluate: bool
+    save: bool
+    signal: int
+
+    @property
+    def go_on(self) -> bool:
+        """Whether there is an iteration to do."""
+        return self.fraction < 1.0 and not self.signal
 
 
 class Trainer:
-    """Trains one policy in one process.
+    """Trains one policy, alone or as one rank of several.
 
     Attributes:
         policy: the network being trained.
-        steps: samples so far.
+        steps: samples so far, of all ranks.
         stopped_by: name of the signal that ended the run early, or empty.
     """
 
     def __init__(
-        self, cfg: Config, env: HumanoidPHC, policy: ActorCritic, evaluator: Evaluator, folder: RunFolder
+        self,
+        cfg: Config,
+        env: HumanoidPHC,
+        policy: ActorCritic,
+        evaluator: Evaluator,
+        folder: RunFolder | None,
+        world: World | None = None,
     ) -> None:
+        """``folder`` is rank 0's; the others write nothing."""
         self.cfg, self.env, self.policy, self.evaluator, self.folder = cfg, env, policy, evaluator, folder
-        self.learner = Learner(cfg, env, policy)
+        self.world = world or World()
+        self.learner = Learner(cfg, env, policy, self.world)
         self.ppo, self.runner = self.learner.ppo, self.learner.runner
         self.steps = 0
-        self.stopped_by = ""
+        self._signal = 0
         self._elapsed = 0.0  # seconds of training in earlier processes of this run
+        self._started = time.monotonic()
+        self._due = dict.fromkeys(("log", "evaluate", "save"), math.inf)
         self._seconds = {"rollout": 0.0, "update": 0.0, "eval": 0.0}
         self._best: tuple[float, float] | None = None  # success rate, minus error
+        self._overflow: Counter[str] = Counter()
+
+    @property
+    def stopped_by(self) -> str:
+        """Name of the signal that ended the run early, or empty."""
+        return signal.Signals(self._signal).name if self._signal else ""
 
     # -- the loop --------------------------------------------------------------------------------------------------
 
     def train(self, dashboard: Dashboard) -> None:
         """Run to the end, or until SIGINT or SIGTERM, and save; a second signal ends at once."""
-        self._started = now = time.monotonic()
-        next_log = next_eval = next_save = now
         train = self.cfg.train
-        next_eval += train.eval_interval
-        next_save += train.checkpoint_interval
         with self._stop_on_signal():
-            while self.fraction() < 1.0 and not self.stopped_by:
-                self.ppo.target_kl = train.target_kl * (1.0 + self.fraction() * (train.final_kl - 1.0))
+            setup = self._warm_up(dashboard)
+            self._started = now = time.monotonic()
+            plan = self._plan()
+            self._due = {
+                "log": now,  # the first iteration always is
+                "evaluate": now + train.eval_interval if train.eval_interval else math.inf,
+                "save": now + train.checkpoint_interval,
+            }
+            while plan.go_on:
+                self.ppo.target_kl = train.target_kl * (1.0 + plan.fraction * (train.final_kl - 1.0))
                 stats, losses = self.iterate()
-                now = time.monotonic()
-                if now >= next_log:
-                    next_log = now + _LOG_INTERVAL
-                    self._log(stats, losses, dashboard)
-                if train.eval_interval and now >= next_eval:
-                    self.evaluate(dashboard)
-                    next_eval = time.monotonic() + train.eval_interval
-                if now >= next_save:
+                plan = self._plan()
+                if plan.log:
+                    self._log(stats, losses, plan, setup, dashboard)
+                if plan.evaluate:
+                    self.evaluate(plan.fraction, dashboard)
+                if plan.save:
                     self.save(checkpoint.LAST)
-                    next_save = time.monotonic() + train.checkpoint_interval
-            if not self.stopped_by:
-                self.evaluate(dashboard)
+            self._signal = plan.signal
+            if not self._signal:
+                self.evaluate(plan.fraction, dashboard)
             self.save(checkpoint.LAST)
+
+    def _warm_up(self, dashboard: Dashboard) -> float:
+        """Compile what the run needs before its clock starts; seconds that took."""
+        if self.env.device.type == "cpu":
+            return 0.0  # nothing is compiled there
+        start = time.monotonic()
+        dashboard.say("compiling (about two minutes the first time on a machine, later half a minute) ...")
+        self.learner.warm_up()
+        self.evaluator.warm_up(self.learner.averaged)
+        torch.cuda.synchronize(self.env.device)
+        return time.monotonic() - start
 
     def iterate(self) -> tuple[RolloutStats, Tensor]:
         """One rollout and one update."""
@@ -84,6 +143,19 @@ class Trainer:
         self.steps += self.learner.samples
         return stats, losses
 
+    def _plan(self) -> Plan:
+        """What rank 0's clock says, and whether anyone was asked to stop; the same for all ranks."""
+        now = time.monotonic()
+        own = [0.0, 0.0, 0.0, 0.0]
+        if self.world.first:
+            own = [self.fraction(), *(float(now >= self._due[name]) for name in ("log", "evaluate", "save"))]
+        fraction, log, evaluate, save, number = self.world.largest([*own, float(self._signal)])
+        if log:
+            self._due["log"] = now + _LOG_INTERVAL
+        if save:
+            self._due["save"] = now + self.cfg.train.checkpoint_interval
+        return Plan(fraction, bool(log), bool(evaluate), bool(save), int(number))
+
     def fraction(self) -> float:
         """Share of the run that is done: the larger of samples and time."""
         train = self.cfg.train
@@ -93,29 +165,37 @@ class Trainer:
         return min(1.0, done)
 
     def seconds(self) -> float:
-        """Wall time of the run so far, earlier processes of it included."""
+        """Wall time of training so far, earlier processes of the run included, compilation left out."""
         return self._elapsed + time.monotonic() - self._started
 
-    def evaluate(self, dashboard: Dashboard) -> None:
+    def evaluate(self, fraction: float, dashboard: Dashboard) -> None:
         """Evaluate all clips; the best policy so far is kept as ``best.pt``."""
+        start = time.monotonic()
         with self._timed("eval"), intra_op_threads(1):
-            summary, _ = self.evaluator.run(self.learner.averaged)
+            summary, _ = evaluate_together(self.evaluator, self.learner.averaged, self.cfg.env.shard, self.world)
+        now = time.monotonic()
+        self._due["evaluate"] = now + max(self.cfg.train.eval_interval, _TRAIN_PER_EVAL * (now - start))
         values = {f"eval/{key}": float(value) for key, value in summary.items() if isinstance(value, (int, float))}
-        score = (summary["success_rate"], -summary["mpjpe_all"])
+        error = summary["mpjpe_all"]
+        score = (float(summary["success_rate"] or 0.0), -float(error if error is not None else math.inf))
         if self._best is None or score > self._best:
             self._best = score
             self.save(checkpoint.BEST)
         values |= {"best/success_rate": self._best[0], "best/mpjpe_all": -self._best[1]}
-        self.folder.log(self.steps, {"seconds": self.seconds(), **values})
-        dashboard.show(self.fraction(), self.steps, values)
+        if self.folder:
+            self.folder.log(self.steps, {"seconds": self.seconds(), **values})
+        dashboard.show(fraction, self.steps, values)
 
     # -- saving and going on -----------------------------------------------------------------------------------------
 
     def save(self, name: str) -> None:
-        """Write the checkpoint ``name`` into the run folder."""
-        checkpoint.save(self.folder.checkpoints / name, self._state())
+        """Write the checkpoint ``name`` into the run folder; all ranks take part."""
+        state = self._state()
+        if self.folder:
+            checkpoint.save(self.folder.checkpoints / name, state)
 
     def _state(self) -> dict[str, Any]:
+        generators = [generator.get_state() for generator in (self.env.generator, self.runner.generator)]
         return {
             "config": to_dict(self.cfg),
             "robot": self.env.robot.name,
@@ -130,28 +210,36 @@ class Trainer:
             "steps": self.steps,
             "seconds": self.seconds(),
             "best": self._best,
-            "sampler": self.env.sampler.failures,
-            "generators": [generator.get_state() for generator in (self.env.generator, self.runner.generator)],
+            "ranks": self.world.gather({"sampler": self.env.sampler.failures.cpu(), "generators": generators}),
         }
 
     def restore(self, data: dict[str, Any]) -> None:
-        """Go on from a checkpoint of this run; episodes in flight start anew."""
+        """Go on from a checkpoint of this run; episodes in flight start anew, and so does the luck of new ranks."""
         self.policy.load_state_dict(data["latest_policy"])
         self.learner.averaged.load_state_dict(data["policy"])
         self.ppo.restore(data["optimizer"], data["learning_rate"], data["updates"], data["initial"])
         self.steps, self._elapsed = data["steps"], data["seconds"]
         self._best = tuple(data["best"]) if data["best"] else None
-        failures = data["sampler"].to(self.env.device)
+        saved = data["ranks"]
+        failures = saved[self.world.rank % len(saved)]["sampler"].to(self.env.device)
         if failures.shape == self.env.sampler.failures.shape:
             self.env.sampler.failures.copy_(failures)
-        for generator, state in zip((self.env.generator, self.runner.generator), data["generators"], strict=True):
-            generator.set_state(state)
-        self.folder.truncate(self.steps)
+        if self.world.rank < len(saved):
+            generators = (self.env.generator, self.runner.generator)
+            for generator, state in zip(generators, saved[self.world.rank]["generators"], strict=True):
+                generator.set_state(state)
+        if self.folder:
+            self.folder.truncate(self.steps)
 
     # -- measuring ---------------------------------------------------------------------------------------------------
 
-    def _log(self, stats: RolloutStats, losses: Tensor, dashboard: Dashboard) -> None:
-        horizon = self.cfg.train.horizon
+    def _log(self, stats: RolloutStats, losses: Tensor, plan: Plan, setup: float, dashboard: Dashboard) -> None:
+        overflow = self._count_overflow(dashboard)
+        divergences = self.env.divergences.clone()
+        self.world.sum_([*stats.tensors(), divergences])
+        if not self.folder:
+            return
+        horizon = self.cfg.train.horizon * self.world.size  # means over ranks are summed
         episodes = max(float(stats.episodes), 1.0)
         busy = max(sum(self._seconds.values()), 1e-9)
         values = {
@@ -166,12 +254,26 @@ class Trainer:
             },
             **{f"loss/{name}": value for name, value in zip(METRIC_NAMES, losses.tolist(), strict=True)},
             "loss/learning_rate": float(self.ppo.learning_rate),
-            "simulation/divergences": float(self.env.divergences),
+            "simulation/divergences": float(divergences),
+            **{f"simulation/overflow_{kind}": float(count) for kind, count in overflow.items()},
             "speed/steps_per_second": self.steps / max(self.seconds(), 1e-9),
+            "speed/setup_seconds": setup,
             **{f"speed/{name}_share": seconds / busy for name, seconds in self._seconds.items()},
+            **memory_use(self.env.device),
         }
         self.folder.log(self.steps, values)
-        dashboard.show(self.fraction(), self.steps, values)
+        dashboard.show(plan.fraction, self.steps, values)
+
+    def _count_overflow(self, dashboard: Dashboard) -> Counter[str]:
+        """Humanoids that outgrew the engine's arrays so far, of all ranks; says so once when contacts were lost."""
+        lost_before = any(self._overflow[kind] for kind in _LOST_CONTACTS)
+        for found in self.world.gather(self.env.simulator.read_overflow()):
+            self._overflow.update(found)
+        lost = {kind: self._overflow[kind] for kind in _LOST_CONTACTS if self._overflow[kind]}
+        if lost and not lost_before:
+            kinds = ", ".join(f"{kind} {count}" for kind, count in lost.items())
+            dashboard.say(f"some humanoids lost contacts ({kinds}): raise --robot.max_rows or --robot.max_contacts")
+        return self._overflow
 
     @contextmanager
     def _timed(self, part: str) -> Iterator[None]:
@@ -185,7 +287,7 @@ class Trainer:
         old = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
         def stop(number: int, frame: FrameType | None) -> None:
-            self.stopped_by = signal.Signals(number).name
+            self._signal = number
             for each, handler in old.items():
                 signal.signal(each, handler)
 
@@ -196,3 +298,32 @@ class Trainer:
         finally:
             for number, handler in old.items():
                 signal.signal(number, handler)
+
+
+def evaluate_together(
+    evaluator: Evaluator, policy: ActorCritic, sharded: bool, world: World, progress: Progress | None = None
+) -> tuple[dict[str, Any], list[ClipResult]]:
+    """Evaluate all clips of all ranks, each its own part: summary and results in the clips' order, for everyone.
+
+    Args:
+        evaluator: of this rank.
+        policy: the same on all ranks.
+        sharded: the library of each rank holds only its own part of the clips.
+        world: the ranks.
+        progress: told of this rank's part.
+    """
+    own = range(evaluator.env.library.num_clips)
+    if not sharded:
+        own = own[world.rank :: world.size]
+    parts = world.gather(evaluator.play(policy, own, progress))
+    longest = max(len(part) for part in parts)
+    results = [part[index] for index in range(longest) for part in parts if index < len(part)]
+    return summarize(results), results
+
+
+def memory_use(device: torch.device) -> dict[str, float]:
+    """GiB of a GPU that are in use, by this process or others."""
+    if device.type != "cuda":
+        return {}
+    free, total = torch.cuda.mem_get_info(device)
+    return {"speed/gpu_memory_gib": (total - free) / 2**30}

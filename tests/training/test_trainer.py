@@ -207,7 +207,7 @@ def test_a_checkpoint_restores_all_that_was_learned(make_learner, tmp_path):
     trainer.folder.close()
     saved = checkpoint.load(tmp_path / "run" / "checkpoints" / checkpoint.LAST)
     assert not equal(saved["policy"], saved["latest_policy"])
-    assert saved["sampler"].any()
+    assert saved["ranks"][0]["sampler"].any()
 
     other = make_trainer(make_learner, tmp_path / "run", resumed=True)
     other._started = time.monotonic()
