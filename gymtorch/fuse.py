@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -20,6 +21,8 @@ def fused(function: Function, device: torch.device) -> Function:
         return function
     # One compilation per number of environments; a process that makes several environments needs a few.
     torch._dynamo.config.recompile_limit = 64
+    # Its advice to allow TF32 everywhere is not for physics; networks do allow it.
+    warnings.filterwarnings("ignore", message="TensorFloat32 tensor cores")
     return torch.compile(function, dynamic=False, fullgraph=True)  # type: ignore[return-value]
 
 

@@ -88,10 +88,8 @@ class HumanoidPHC:
         self.num_obs = 39 * robot.num_bodies - 2
         self._action_scale = robot.action_scale.to(self.device)
         self._movable = (~robot.frozen_dofs).to(device=self.device, dtype=torch.float32)
-        self._observation, self._imitation_reward = (
-            fused(observation, self.device),
-            fused(imitation_reward, self.device),
-        )
+        self._command = fused(self._before_physics, self.device)
+        self._advance = fused(self._after_physics, self.device)
         self._reference = BodyState(*(torch.empty(0) for _ in BodyState._fields))  # looked up by the first reset
         self._allocate()
 
@@ -109,12 +107,14 @@ class HumanoidPHC:
         self.episode_return = torch.zeros(envs, device=device)
         self.episode_length = torch.zeros(envs, dtype=torch.long, device=device)
         self.divergences = torch.zeros((), dtype=torch.long, device=device)
+        self._luck = torch.zeros(3, envs, device=device)
 
     # -- the two calls of an environment ---------------------------------------------------------------------------
 
     def reset(self) -> Tensor:
         """Start a new episode everywhere; returns ``obs``."""
         everyone = torch.arange(self.num_envs, device=self.device)
+        self.sampler.draw(self._luck)
         self._start_episodes(everyone)
         self._clear(everyone)
         return self._observe()
@@ -125,8 +125,24 @@ class HumanoidPHC:
         Returns:
             ``obs, reward, terminated, truncated``, the environment's own tensors, valid until the next call.
         """
+        self.simulator.physics(self._command(action))
+        self.sampler.draw(self._luck)
+        self._advance()
+        return self.obs, self.reward, self.terminated, self.truncated
+
+    @property
+    def done(self) -> Tensor:
+        """(N,) bool: the last step ended an episode."""
+        return self.terminated | self.truncated
+
+    # -- parts of a step: everything before and after physics, each compiled as a whole on a GPU ---------------------
+
+    def _before_physics(self, action: Tensor) -> Tensor:
         self._clear(self._select(self.done))
-        self.simulator.step(self.pd_target(action))
+        return self.pd_target(action)
+
+    def _after_physics(self) -> None:
+        self.simulator.read()
         self.progress += 1
         bodies, reference = self.simulator.bodies, self._reference  # looked up one step ahead, so it is current now
         self._score(bodies, reference)
@@ -135,14 +151,6 @@ class HumanoidPHC:
         self._keep_final_observation(bodies)
         self._start_episodes(self._select(self.done))
         self._observe()
-        return self.obs, self.reward, self.terminated, self.truncated
-
-    @property
-    def done(self) -> Tensor:
-        """(N,) bool: the last step ended an episode."""
-        return self.terminated | self.truncated
-
-    # -- parts of a step -------------------------------------------------------------------------------------------
 
     def pd_target(self, action: Tensor) -> Tensor:
         """Joint targets (N, D) rad of actions (N, D)."""
@@ -159,12 +167,12 @@ class HumanoidPHC:
     def _observe(self) -> Tensor:
         """Look the reference up one step ahead and observe it."""
         self._reference = latch(self._reference, self.library.bodies_at(self.clip_ids, self.time(1)))
-        self.obs = latch(self.obs, self._observation(self.simulator.bodies, self._reference))
+        self.obs = latch(self.obs, observation(self.simulator.bodies, self._reference))
         return self.obs
 
     def _score(self, bodies: BodyState, reference: BodyState) -> None:
         cfg = self.reward_config
-        imitation, terms = self._imitation_reward(*bodies, *reference, cfg)
+        imitation, terms = imitation_reward(*bodies, *reference, cfg)
         power = power_penalty(self.simulator.dof_force, self.simulator.dof_vel, cfg.power_coef)
         power = torch.where(self.progress > cfg.power_grace_steps, power, 0.0)
         # A humanoid whose simulation diverged may have any state at all; its failure is told by `terminated`.
@@ -186,10 +194,10 @@ class HumanoidPHC:
         """Observe truncated environments before their reset: the value bootstraps from there."""
         ids = self._select(self.truncated)
         if ids.dtype == torch.bool:
-            self.final_obs.copy_(self._observation(bodies, self.library.bodies_at(self.clip_ids, self.time(1))))
+            self.final_obs.copy_(observation(bodies, self.library.bodies_at(self.clip_ids, self.time(1))))
         elif len(ids):
             upcoming = self.library.bodies_at(self.clip_ids[ids], self.time(1)[ids])
-            self.final_obs[ids] = self._observation(bodies.rows(ids), upcoming)
+            self.final_obs[ids] = observation(bodies.rows(ids), upcoming)
 
     def _select(self, mask: Tensor) -> Tensor:
         """The environments of ``mask`` as a list where that is cheap; a GPU keeps the mask and its fixed shapes."""
@@ -199,7 +207,8 @@ class HumanoidPHC:
         """Put the environments ``which`` on a moment of a clip, exactly as the reference is there."""
         if not len(which):
             return
-        clip_ids, start = self.sampler.sample(len(which))
+        # Each environment has luck of its own, so that a mask and a list of the same environments do the same.
+        clip_ids, start = self.sampler.sample(self._luck if which.dtype == torch.bool else self._luck[:, which])
         start = torch.floor(start / self.control_dt) * self.control_dt
         if self.task.state_init == "start":
             start = torch.zeros_like(start)

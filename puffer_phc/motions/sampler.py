@@ -49,10 +49,13 @@ class MotionSampler:
         self.failures = torch.zeros(total, device=device)
         self._new_failures = torch.zeros(total, device=device)
 
-    def sample(self, count: int) -> tuple[Tensor, Tensor]:
-        """Draw ``count`` clips (count,) int64 and start times (count,) s."""
-        library, cfg, device = self._library, self._cfg, self._library.device
-        random = torch.rand(4, count, device=device, generator=self._generator)
+    def draw(self, random: Tensor) -> None:
+        """Fill ``random`` (3, K) with the luck of :meth:`sample`, from the sampler's generator."""
+        random.uniform_(generator=self._generator)
+
+    def sample(self, random: Tensor) -> tuple[Tensor, Tensor]:
+        """Clips (K,) int64 and start times (K,) s for random numbers (3, K) in [0, 1) from :meth:`draw`."""
+        library, cfg = self._library, self._cfg
         clip = (random[0] * library.num_clips).long().clamp_max(library.num_clips - 1)
         time = random[1] * library.duration[clip]
         if cfg.adaptive == 0.0:

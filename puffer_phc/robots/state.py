@@ -92,6 +92,6 @@ def write_rows(target: Tensor, which: Tensor, rows: Tensor) -> None:
     """
     if which.dtype == torch.bool:
         mask = which.view(-1, *[1] * (target.dim() - 1))
-        torch.where(mask, rows, target, out=target)
+        target.copy_(torch.where(mask, rows, target))
     else:
         target.index_copy_(0, which, rows)

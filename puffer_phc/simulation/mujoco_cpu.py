@@ -43,12 +43,12 @@ class MujocoCpu:
         self._batch.reset()
         self.dof_vel, self.dof_force = torch.zeros(num_envs, robot.num_dofs), torch.zeros(num_envs, robot.num_dofs)
         self.diverged = torch.zeros(num_envs, dtype=torch.bool)
-        self._read()
+        self.read()
 
     def step(self, target: Tensor) -> None:
         """Advance one control step with PD targets (N, D) rad."""
         self.physics(target)
-        self._read()
+        self.read()
 
     def physics(self, target: Tensor) -> None:
         """Only the physics of :meth:`step`."""
@@ -81,7 +81,8 @@ class MujocoCpu:
         """MuJoCo positions (N, nq) float64, a copy."""
         return self._qpos.clone()
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """The rest of :meth:`step`."""
         qvel = self._qvel.float()
         self.bodies: BodyState = self._kinematics(self._qpos.float(), qvel)
         self.dof_vel.copy_(qvel[:, 6:])

@@ -43,7 +43,11 @@ class Simulator(Protocol):
         ...
 
     def physics(self, target: Tensor) -> None:
-        """The physics of ``step`` alone, the tensors stay as they were: the bar of the benchmark."""
+        """The physics of ``step`` alone; the tensors stay as they were until :meth:`read`."""
+        ...
+
+    def read(self) -> None:
+        """The rest of ``step``: bring the tensors up to date. Can be compiled together with what uses them."""
         ...
 
     def reset(self, which: Tensor, state: MotionState) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from gymtorch import CapturedFunction, capture, latch
+from gymtorch import CapturedFunction, capture, fused, latch
 from puffer_phc.envs.humanoid_phc import HumanoidPHC
 from puffer_phc.policies.actor_critic import ActorCritic
 from puffer_phc.policies.normalizer import MomentAccumulator
 from puffer_phc.training.distributed import World
 from puffer_phc.training.precision import network_precision
+
+_SPARE_FINALS = 1024  # truncated episodes of one rollout beyond one for each environment
 
 
 class RolloutBuffer:
@@ -22,7 +25,7 @@ class RolloutBuffer:
         obs: (T, N, O) normalised observations.
         actions: (T, N, A) unclipped samples.
         log_probs, values, rewards: (T, N).
-        final_values: (T, N), value of the state that a truncated episode ended in; 0 elsewhere.
+        finals: (1,) int64, truncated episodes so far. Where they ended is kept for one critic pass after the rollout.
         last_value: (N,), value of the state after the last step.
         terminated, truncated: (T, N) bool.
         fresh: (T, N) bool, the observation is the first of an episode.
@@ -37,10 +40,57 @@ class RolloutBuffer:
 
         self.horizon, self.segment = horizon, segment
         self.obs, self.actions = zeros(env.num_obs), zeros(env.num_actions)
-        self.log_probs, self.values, self.final_values, self.rewards = zeros(), zeros(), zeros(), zeros()
+        self.log_probs, self.values, self.rewards = zeros(), zeros(), zeros()
         self.terminated, self.truncated, self.fresh = (zeros(dtype=torch.bool) for _ in range(3))
         self.last_value = torch.zeros(envs, device=device)
+        room = min(horizon * envs, envs + _SPARE_FINALS)
+        # One row or element more than there are: what has no place is written there.
+        self._final_obs = torch.zeros(room + 1, env.num_obs, device=device)
+        self._final_states = torch.zeros(room + 1, policy.state_size, device=device)
+        self._final_slots = torch.zeros(room + 1, device=device, dtype=torch.long)
+        self._final_values = torch.zeros(horizon * envs + 1, device=device)
+        self.finals = torch.zeros(1, device=device, dtype=torch.long)  # truncated episodes so far
         self.states = torch.zeros(horizon // segment, envs, policy.state_size, device=device)
+
+    @property
+    def final_values(self) -> Tensor:
+        """(T, N), value of the state that a truncated episode ended in; 0 elsewhere."""
+        return self._final_values[:-1].view(self.horizon, -1)
+
+    def start(self) -> None:
+        """Forget the last rollout."""
+        self.finals.zero_()
+        self._final_slots.fill_(self.rewards.numel())
+
+    def queue_finals(self, step: Tensor, truncated: Tensor, obs: Tensor, state: Tensor, value: Tensor) -> None:
+        """Keep where truncated episodes ended until :meth:`value_finals`.
+
+        Those that find no room keep the value of the step before, which differs little.
+
+        Args:
+            step: (1,) int64.
+            truncated: (N,) bool.
+            obs: (N, O) raw; only truncated rows count.
+            state: (N, state_size).
+            value: (N,) of the observation that the step began with.
+        """
+        room, envs = self._final_obs.shape[0] - 1, truncated.shape[0]
+        place = self.finals + truncated.long().cumsum(0) - 1
+        place = torch.where(truncated, place.clamp_max(room), room)
+        self._final_obs.index_copy_(0, place, obs)
+        self._final_states.index_copy_(0, place, state)
+        slots = step * envs + torch.arange(envs, device=truncated.device)
+        self._final_slots.index_copy_(0, place, slots)
+        self.final_values.index_copy_(0, step, torch.where(truncated, value, 0.0)[None])
+        self.finals += truncated.sum()
+
+    def value_finals(self, value: Callable[[Tensor, Tensor], Tensor]) -> None:
+        """Fill ``final_values`` with ``value(observations, states)`` of what was queued."""
+        room = self._final_obs.shape[0] - 1
+        if self.finals.device.type == "cpu":  # where looking costs nothing, nothing is computed in vain
+            room = min(room, int(self.finals))
+        found = value(self._final_obs[:room], self._final_states[:room])
+        self._final_values.index_copy_(0, self._final_slots[:room], found)
 
     def next_values(self) -> Tensor:
         """Value (T, N) of the state each step led to, before any reset."""
@@ -89,6 +139,9 @@ class Runner:
         self._stats = _empty_stats(env)
         self._captured = captured
         self._step: CapturedFunction[None] | None = None
+        self._see, self._act = fused(self._before_policy, env.device), fused(self._after_policy, env.device)
+        self._finish = fused(self._after_env, env.device)
+        self._critic = fused(policy.value, env.device)
         self._obs = env.reset()
         if not policy.obs_norm.count:  # a new policy: the first statistics are those of the first states
             shift = self._obs.mean(dim=0)
@@ -104,6 +157,7 @@ class Runner:
         if self._step is None:
             self.record()
         assert self._step is not None
+        buffer.start()
         self.moments.start(policy.obs_norm.mean)
         for total in self._stats.tensors():
             total.zero_()
@@ -113,6 +167,7 @@ class Runner:
                 buffer.states[step // buffer.segment] = self._state
             self._step()
         _, buffer.last_value, _ = policy.step(policy.obs_norm(self._obs), self._state, self._fresh)
+        buffer.value_finals(self._value)
         return self._stats
 
     def merge_moments(self) -> None:
@@ -120,6 +175,7 @@ class Runner:
         self._world.sum_(self.moments.sums())
         self.policy.obs_norm.merge(*self.moments.result())
 
+    @torch.no_grad()
     def record(self) -> None:
         """Make the graph of a control step, which takes a few steps to do; :meth:`collect` does it when needed."""
         device = self.env.device if self._captured else torch.device("cpu")  # CPU work is never recorded
@@ -127,43 +183,48 @@ class Runner:
 
     def _control_step(self) -> None:
         """One step: observe, act, simulate, note everything in the buffer's current row."""
-        env, policy, buffer = self.env, self.policy, self.buffer
-        obs = policy.obs_norm(self._obs)
+        obs = self._see()
         with network_precision():
-            mean, value, state = policy.step(obs, self._state, self._fresh)
-        noise = torch.randn(mean.shape, device=env.device, generator=self.generator)
+            mean, value, state = self.policy.step(obs, self._state, self._fresh)
+        noise = torch.randn(mean.shape, device=mean.device, generator=self.generator)
+        self.env.step(self._act(mean, value, noise))
+        self._finish(state, value)
+
+    # -- parts of a step, each compiled as a whole on a GPU ----------------------------------------------------------
+
+    def _before_policy(self) -> Tensor:
+        obs = self.policy.obs_norm(self._obs)
+        self._note(self.buffer.obs, obs)
+        self._note(self.buffer.fresh, self._fresh)
+        self.moments.add(self._obs)
+        return obs
+
+    def _after_policy(self, mean: Tensor, value: Tensor, noise: Tensor) -> Tensor:
+        policy, buffer = self.policy, self.buffer
         action = mean + policy.log_std.exp() * noise
-        self._note(buffer.obs, obs)
-        self._note(buffer.fresh, self._fresh)
         self._note(buffer.actions, action)
         self._note(buffer.log_probs, policy.log_prob(mean, action))
         self._note(buffer.values, value)
-        self.moments.add(self._obs)
+        return action
 
-        next_obs, reward, terminated, truncated = env.step(action)
-        self._note(buffer.rewards, reward)
-        self._note(buffer.terminated, terminated)
-        self._note(buffer.truncated, truncated)
-        self._note(buffer.final_values, self._final_value(state))
+    def _after_env(self, state: Tensor, value: Tensor) -> None:
+        env, buffer = self.env, self.buffer
+        self._note(buffer.rewards, env.reward)
+        self._note(buffer.terminated, env.terminated)
+        self._note(buffer.truncated, env.truncated)
+        buffer.queue_finals(self._row, env.truncated, env.final_obs, state, value)
         self._count()
-        self._obs, self._state = latch(self._obs, next_obs), latch(self._state, state)
+        self._obs, self._state = latch(self._obs, env.obs), latch(self._state, state)
         self._fresh = latch(self._fresh, env.done)
         self._row += 1
 
     def _note(self, target: Tensor, value: Tensor) -> None:
         target.index_copy_(0, self._row, value[None])
 
-    def _final_value(self, state: Tensor) -> Tensor:
-        """Value (N,) of the last states of truncated episodes, seen before their environment was reset."""
-        env, policy = self.env, self.policy
-        if env.device.type != "cpu":
-            with network_precision():
-                return torch.where(env.truncated, policy.value(policy.obs_norm(env.final_obs), state), 0.0)
-        values = torch.zeros(env.num_envs)
-        ids = env.truncated.nonzero().squeeze(1)
-        if len(ids):
-            values[ids] = policy.value(policy.obs_norm(env.final_obs[ids]), state[ids])
-        return values
+    def _value(self, obs: Tensor, state: Tensor) -> Tensor:
+        """Values (K,) of raw observations (K, O) that end an episode."""
+        with network_precision():
+            return self._critic(self.policy.obs_norm(obs), state)
 
     def _count(self) -> None:
         stats, env = self._stats, self.env

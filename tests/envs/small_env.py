@@ -46,8 +46,15 @@ class Recorder:
         return getattr(self._simulator, name)
 
     def step(self, target):
+        self.physics(target)
+        self.read()
+
+    def physics(self, target):
         self.target = target.clone()
-        self._simulator.step(target)
+        self._simulator.physics(target)
+
+    def read(self):
+        self._simulator.read()
         if self.poison is not None:
             for tensor in (*self.bodies, self.dof_vel, self.dof_force):
                 tensor[self.poison] = float("nan")
