@@ -177,8 +177,12 @@ class PPO:
         blank = torch.zeros_like(buffer.values)
         batches = Batches(self.policy, buffer, blank, blank)
         ids = torch.arange(batches.count, device=blank.device).chunk(self.cfg.minibatches)[0]
-        self.loss(batches.take(ids))[0].backward()
-        self.optimizer.zero_grad(set_to_none=True)
+        # Several ranks arrange their messages by what the first pass shows, and settle in the second.
+        for _ in range(1 if self._world.size == 1 else 3):
+            loss, metrics = self.loss(batches.take(ids))
+            loss.backward()
+            self._world.mean(metrics)
+            self.optimizer.zero_grad(set_to_none=True)
 
     def _standardised(self, advantage: Tensor) -> Tensor:
         """Advantages of mean 0 and deviation 1 over all ranks; a single one has no deviation and stays what it is."""

@@ -29,6 +29,7 @@ from puffer_phc.training.ppo import METRIC_NAMES
 from puffer_phc.training.rollout import RolloutStats
 from puffer_phc.training.run_folder import RunFolder
 from puffer_phc.training.threads import intra_op_threads
+from puffer_phc.training.timing import Stopwatch
 
 _LOG_INTERVAL = 1.0  # s between rows of metrics: reading them waits for the device
 _TRAIN_PER_EVAL = 10.0  # s of training at least for each second of evaluation
@@ -85,7 +86,7 @@ class Trainer:
         self._elapsed = 0.0  # seconds of training in earlier processes of this run
         self._started = time.monotonic()
         self._due = dict.fromkeys(("log", "evaluate", "save"), math.inf)
-        self._seconds = {"rollout": 0.0, "update": 0.0, "eval": 0.0}
+        self._stopwatch = Stopwatch(env.device)
         self._best: tuple[float, float] | None = None  # success rate, minus error
         self._overflow: Counter[str] = Counter()
 
@@ -136,9 +137,9 @@ class Trainer:
 
     def iterate(self) -> tuple[RolloutStats, Tensor]:
         """One rollout and one update."""
-        with self._timed("rollout"):
+        with self._stopwatch.time("rollout"):
             stats = self.learner.collect()
-        with self._timed("update"):
+        with self._stopwatch.time("update"):
             losses = self.learner.learn()
         self.steps += self.learner.samples
         return stats, losses
@@ -171,7 +172,7 @@ class Trainer:
     def evaluate(self, fraction: float, dashboard: Dashboard) -> None:
         """Evaluate all clips; the best policy so far is kept as ``best.pt``."""
         start = time.monotonic()
-        with self._timed("eval"), intra_op_threads(1):
+        with self._stopwatch.time("eval"), intra_op_threads(1):
             summary, _ = evaluate_together(self.evaluator, self.learner.averaged, self.cfg.env.shard, self.world)
         now = time.monotonic()
         self._due["evaluate"] = now + max(self.cfg.train.eval_interval, _TRAIN_PER_EVAL * (now - start))
@@ -241,7 +242,8 @@ class Trainer:
             return
         horizon = self.cfg.train.horizon * self.world.size  # means over ranks are summed
         episodes = max(float(stats.episodes), 1.0)
-        busy = max(sum(self._seconds.values()), 1e-9)
+        spent = self._stopwatch.seconds()
+        busy = max(sum(spent.values()), 1e-9)
         values = {
             "seconds": self.seconds(),
             "episode/return": float(stats.returns) / episodes,
@@ -258,7 +260,7 @@ class Trainer:
             **{f"simulation/overflow_{kind}": float(count) for kind, count in overflow.items()},
             "speed/steps_per_second": self.steps / max(self.seconds(), 1e-9),
             "speed/setup_seconds": setup,
-            **{f"speed/{name}_share": seconds / busy for name, seconds in self._seconds.items()},
+            **{f"speed/{name}_share": seconds / busy for name, seconds in spent.items()},
             **memory_use(self.env.device),
         }
         self.folder.log(self.steps, values)
@@ -274,12 +276,6 @@ class Trainer:
             kinds = ", ".join(f"{kind} {count}" for kind, count in lost.items())
             dashboard.say(f"some humanoids lost contacts ({kinds}): raise --robot.max_rows or --robot.max_contacts")
         return self._overflow
-
-    @contextmanager
-    def _timed(self, part: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self._seconds[part] += time.perf_counter() - start
 
     @contextmanager
     def _stop_on_signal(self) -> Iterator[None]:

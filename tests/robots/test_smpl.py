@@ -182,6 +182,29 @@ def test_shapes_reach_as_low_as_mujocos(seed):
     assert len(heights) == 4 * 1 + 16 * 2 + 4 * 8  # spheres, capsules, boxes
 
 
+def test_capsule_feet_weigh_what_boxes_do_and_stand_as_high():
+    robot = smpl_robot(feet="capsules")
+    np.testing.assert_allclose(robot.model.body_mass, ROBOT.model.body_mass, rtol=1e-6)
+    for feet in (ROBOT, robot):
+        has_boxes = (feet.model.geom_type == mujoco.mjtGeom.mjGEOM_BOX).any()
+        assert has_boxes == (feet is ROBOT)
+    for name in ("L_Ankle", "L_Toe", "R_Ankle", "R_Toe"):
+        box, sole = (
+            (
+                each.geoms.point[each.geoms.body == NAMES.index(name)],
+                each.geoms.radius[each.geoms.body == NAMES.index(name)],
+            )
+            for each in (ROBOT, robot)
+        )
+        for axis in range(3):
+            low = (sole[0][:, axis] - sole[1]).min()
+            assert low >= box[0][:, axis].min() - 1e-9  # within the box ...
+            if axis != 2:  # ... and, but for the height, as large
+                assert (sole[0][:, axis] + sole[1]).max() == pytest.approx(float(box[0][:, axis].max()))
+                assert low == pytest.approx(float(box[0][:, axis].min()))
+        assert (sole[0][:, 2] - sole[1]).min() == pytest.approx(float(box[0][:, 2].min()))
+
+
 def test_excluded_pairs():
     signatures = ROBOT.model.exclude_signature
     pairs = {frozenset(ROBOT.model.body(s).name for s in (sig >> 16, sig & 0xFFFF)) for sig in signatures}
