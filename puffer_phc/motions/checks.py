@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -14,17 +13,18 @@ MIN_FRAMES = 5
 """Shorter clips have no usable velocities (PHC drops them as well)."""
 
 _NORM_TOLERANCE = 1e-3
+_FPS = (0.1, 10_000.0)  # beyond, a clip lasts for days or a control step skips all of it
 
 
 def check_clip(clip: MotionClip) -> None:
-    """Checks frame rate, shapes, finite numbers, unit quaternions and unique body names; not the length.
+    """Checks frame rate, shapes, finite numbers, unit quaternions, body names and skeleton; not the length.
 
     Raises:
         InputError: naming the clip, what is wrong and from which frame on.
     """
     where, bodies = _where(clip), len(clip.body_names)
-    if not math.isfinite(clip.fps) or clip.fps <= 0:
-        raise InputError(where, f"its frame rate is {clip.fps}", "the frame rate must be finite and above 0")
+    if not _FPS[0] <= clip.fps <= _FPS[1]:  # also false for NaN
+        raise InputError(where, f"its frame rate is {clip.fps}", f"it must be between {_FPS[0]:g} and {_FPS[1]:g}")
     if bodies == 0 or len(set(clip.body_names)) < bodies:
         raise InputError(where, "its body names are missing or not unique", "name every body once")
     if clip.root_pos.shape != (clip.num_frames, 3) or clip.local_rot.shape != (clip.num_frames, bodies, 4):
@@ -33,6 +33,8 @@ def check_clip(clip: MotionClip) -> None:
             f"root_pos has shape {tuple(clip.root_pos.shape)} and local_rot {tuple(clip.local_rot.shape)}",
             f"the shapes must be (T, 3) and (T, {bodies}, 4)",
         )
+    if clip.skeleton is not None and clip.skeleton.names != clip.body_names:
+        raise InputError(where, "its skeleton has other bodies than its rotations", "export the clip again")
     bad = ~(torch.isfinite(clip.root_pos).all(dim=-1) & torch.isfinite(clip.local_rot).flatten(1).all(dim=-1))
     if bad.any():
         raise InputError(where, f"NaN or infinite values from frame {_first(bad)} on", "repair or drop the clip")
@@ -47,12 +49,16 @@ def check_bodies(clip: MotionClip, body_names: Sequence[str]) -> None:
     """Checks that ``clip`` has exactly the robot's bodies in the robot's order.
 
     Raises:
-        InputError: naming the missing and extra bodies, or the first one out of order.
+        InputError: naming the missing and extra bodies, or the first one out of order; or the clip is on a skeleton of
+            its own, whose rest pose is not the robot's even where names agree.
     """
     wanted = tuple(body_names)
+    where, remedy = _where(clip), "retarget the clip to the robot or choose the robot it was made for"
+    if clip.skeleton is not None:
+        kind = f"a skeleton of its own ({clip.rig})" if clip.rig else "a skeleton of its own"
+        raise InputError(where, f"it moves {kind}, not the robot", "retarget it with scripts/convert_motions.py")
     if clip.body_names == wanted:
         return
-    where, remedy = _where(clip), "retarget the clip to the robot or choose the robot it was made for"
     missing = [name for name in wanted if name not in clip.body_names]
     extra = [name for name in clip.body_names if name not in wanted]
     if missing or extra:

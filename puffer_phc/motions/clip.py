@@ -6,19 +6,27 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from poselib.skeleton import Skeleton
+
 
 @dataclass(frozen=True)
 class MotionClip:
     """One motion of one body: a root path and the rotation of every body relative to its parent.
 
+    A clip is either on a robot's bodies (``skeleton`` is None) or on a skeleton that came with the file and must be
+    retargeted before a robot can track it.
+
     Attributes:
         name: identifies the clip in tables and failure lists; unique within one load.
         fps: frames per second, > 0.
-        body_names: the B bodies in the robot's own MJCF order; a robot with other names refuses the clip.
+        body_names: the B bodies, a robot's in its own MJCF order (a robot with other names refuses the clip).
         root_pos: (T, 3) float64 m, world position of the root body's origin, z up.
         local_rot: (T, B, 4) float64 wxyz, rotation of each body in its parent's frame (the root: in the world).
             All identities are the robot's zero pose (SMPL: T-pose facing +x).
+            On a foreign skeleton all identities are the file's own rest pose, likewise z up and facing +x.
         source: the file the clip was read from, for messages.
+        skeleton: the foreign skeleton, with offsets in metres in the rest pose; None for a robot's bodies.
+        rig: name of the kind of skeleton where it was recognised (``puffer_phc.motions.formats.rigs``), else empty.
     """
 
     name: str
@@ -27,6 +35,8 @@ class MotionClip:
     root_pos: Tensor
     local_rot: Tensor
     source: str = field(default="", compare=False)
+    skeleton: Skeleton | None = field(default=None, compare=False)
+    rig: str = field(default="", compare=False)
 
     @property
     def num_frames(self) -> int:

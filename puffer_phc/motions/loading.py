@@ -14,7 +14,7 @@ from poselib.rotations import quat_normalize
 from puffer_phc.errors import InputError
 from puffer_phc.motions.checks import MIN_FRAMES, check_bodies, check_clip
 from puffer_phc.motions.clip import MotionClip
-from puffer_phc.motions.formats import find_reader, read_file, read_header
+from puffer_phc.motions.formats import SourceOptions, find_reader, is_companion, read_file, read_header, read_with
 
 __all__ = ["check_bodies", "load_motions"]
 
@@ -30,11 +30,12 @@ class _Entry:
     place: str
 
 
-def load_motions(path: str | Path) -> list[MotionClip]:
+def load_motions(path: str | Path, options: SourceOptions | None = None) -> list[MotionClip]:
     """Every motion at ``path``, in sorted order of files.
 
     Args:
         path: a motion file, a folder (searched recursively) or a glob pattern.
+        options: what is known about all of these files and they do not say, or say wrongly.
 
     Returns:
         Clips whose numbers are finite, whose quaternions are normalised and whose names are unique. A clip is named
@@ -49,9 +50,9 @@ def load_motions(path: str | Path) -> list[MotionClip]:
     entries: list[_Entry] = []
     ignored: list[str] = []
     for file in files:
-        clips = _read(file, alone=root is None)
+        clips = _read(file, options, alone=root is None)
         if clips is None:
-            ignored.append(str(file))
+            ignored += [] if is_companion(file) else [str(file)]
             continue
         place = file.stem if root is None else "_".join(file.relative_to(root).with_suffix("").parts)
         # A clip that bears its file's name has none of its own: in a folder its place tells more.
@@ -94,14 +95,14 @@ def _walk(folder: Path) -> Iterator[Path]:
         yield from (Path(place, name) for name in names if not name.startswith("."))
 
 
-def _read(file: Path, alone: bool) -> list[MotionClip] | None:
+def _read(file: Path, options: SourceOptions | None, alone: bool) -> list[MotionClip] | None:
     """Clips of one file; None for one among others that is no motion."""
     if alone:
-        return read_file(file)
+        return read_file(file, options)
     if not file.is_file() or not file.stat().st_size:  # a pipe or a link to nothing; an empty marker file
         return None
     reader = find_reader(file, read_header(file))
-    return None if reader is None else reader.read(file)
+    return None if reader is None else read_with(reader, file, options)
 
 
 def _long_enough(path: str | Path, entries: list[_Entry]) -> list[_Entry]:

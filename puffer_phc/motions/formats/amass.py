@@ -14,7 +14,10 @@ from puffer_phc.motions.clip import MotionClip
 from puffer_phc.motions.formats.arrays import read_npz, write_npz
 from puffer_phc.motions.formats.fields import frame_rate, numbers, same_length
 from puffer_phc.motions.formats.header import Header
+from puffer_phc.motions.formats.options import SourceOptions
+from puffer_phc.motions.formats.sidecar import complete
 from puffer_phc.motions.formats.smpl_pose import NUM_JOINTS, local_rot_from_pose, pelvis_offset, pose_from_local_rot
+from puffer_phc.motions.formats.source_clip import overridden
 from puffer_phc.robots.smpl_table import BODY_NAMES
 
 _RATE_KEYS = ("mocap_framerate", "mocap_frame_rate")  # SMPL-H and SMPL-X releases
@@ -28,7 +31,7 @@ def sniff(path: Path, header: Header) -> bool:
     return bool({"poses", "pose_body"} & header.arrays)
 
 
-def read(path: Path) -> list[MotionClip]:
+def read(path: Path, options: SourceOptions | None = None) -> list[MotionClip]:
     """The motion of one file at its own frame rate, on the mean body; shape, fingers and face are left out.
 
     The hands (SMPL's last two joints) are identity unless the file has SMPL's own 24 joints.
@@ -36,13 +39,14 @@ def read(path: Path) -> list[MotionClip]:
     Raises:
         InputError: the frame rate or an array is missing, has a wrong shape, or holds NaN.
     """
+    known = complete(path, options)
     data = read_npz(path, _KEYS)
     rate_key = next((key for key in _RATE_KEYS if key in data), None)
-    if rate_key is None:
+    if rate_key is None and known.fps is None:
         raise InputError(
             path,
             "it has no frame rate (neither mocap_framerate nor mocap_frame_rate)",
-            "add the array mocap_framerate with the recording's frames per second",
+            "give --fps or add the array mocap_framerate with the recording's frames per second",
         )
     if "trans" not in data:
         raise InputError(path, "the array trans is missing", "it must hold the root translation (T, 3) in metres")
@@ -51,13 +55,13 @@ def read(path: Path) -> list[MotionClip]:
     same_length(path, trans=trans, poses=pose)
     clip = MotionClip(
         name=path.stem,
-        fps=frame_rate(path, rate_key, data[rate_key]),
+        fps=known.fps or frame_rate(path, str(rate_key), data[str(rate_key)]),
         body_names=BODY_NAMES,
         root_pos=trans + pelvis_offset(),
         local_rot=local_rot_from_pose(pose),
         source=str(path),
     )
-    return [clip]
+    return [overridden(clip, known)]
 
 
 def write(path: str | Path, clip: MotionClip) -> None:

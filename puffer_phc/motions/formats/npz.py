@@ -27,6 +27,9 @@ from puffer_phc.motions.clip import MotionClip
 from puffer_phc.motions.formats.arrays import read_npz, write_npz
 from puffer_phc.motions.formats.fields import frame_rate, numbers, same_length
 from puffer_phc.motions.formats.header import Header
+from puffer_phc.motions.formats.options import SourceOptions
+from puffer_phc.motions.formats.sidecar import complete
+from puffer_phc.motions.formats.source_clip import overridden
 
 FORMAT = "puffer_phc.motion"
 SCHEMA_VERSION = 1
@@ -40,12 +43,13 @@ def sniff(path: Path, header: Header) -> bool:
     return {"format", "schema_version"} <= header.arrays
 
 
-def read(path: Path) -> list[MotionClip]:
+def read(path: Path, options: SourceOptions | None = None) -> list[MotionClip]:
     """The clips of one file, as stored: float32 precision, quaternions not renormalised.
 
     Raises:
         InputError: not this format, a newer version of it, or arrays that do not fit together.
     """
+    known = complete(path, options)
     data = read_npz(path, frozenset(_KEYS))
     _check_version(path, data)
     missing = [key for key in _KEYS if key not in data]
@@ -60,7 +64,7 @@ def read(path: Path) -> list[MotionClip]:
     fps, bounds = data["fps"], _bounds(path, data["frame_start"], len(names), len(root_pos))
     if fps.shape != (len(names),):
         raise InputError(path, f"fps has shape {fps.shape} for {len(names)} clips", _REWRITE)
-    return [
+    clips = [
         MotionClip(
             name=name,
             fps=frame_rate(path, f"fps of {name}", fps[i]),
@@ -71,17 +75,20 @@ def read(path: Path) -> list[MotionClip]:
         )
         for i, name in enumerate(names)
     ]
+    return [overridden(clip, known) for clip in clips]
 
 
 def write(path: str | Path, clips: Sequence[MotionClip]) -> None:
     """Writes ``clips`` into one file, atomically; equal clips give equal bytes.
 
     Raises:
-        InputError: no clips, clips of different bodies, or two clips of the same name.
+        InputError: no clips, clips of different bodies or on foreign skeletons, or two clips of the same name.
     """
     path = Path(path)
     if not clips:
         raise InputError(path, "there are no clips to write", "give at least one")
+    if any(clip.skeleton is not None for clip in clips):
+        raise InputError(path, "a clip moves a skeleton of its own", "retarget it with scripts/convert_motions.py")
     if len({clip.body_names for clip in clips}) > 1:
         raise InputError(path, "the clips have different bodies", "write one file per body")
     names = [clip.name for clip in clips]

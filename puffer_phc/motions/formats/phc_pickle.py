@@ -24,7 +24,11 @@ from puffer_phc.motions.clip import MotionClip
 from puffer_phc.motions.formats.arrays import write_atomic
 from puffer_phc.motions.formats.fields import frame_rate, numbers, same_length
 from puffer_phc.motions.formats.header import Header
+from puffer_phc.motions.formats.options import SourceOptions
+from puffer_phc.motions.formats.robot_pickle import asap_clip, is_asap_record
+from puffer_phc.motions.formats.sidecar import complete
 from puffer_phc.motions.formats.smpl_pose import NUM_JOINTS, UPRIGHT, local_rot_from_pose, pose_from_local_rot
+from puffer_phc.motions.formats.source_clip import overridden
 from puffer_phc.motions.unpickle import read_pickle
 from puffer_phc.robots.smpl_table import BODY_NAMES, PARENTS, SMPL_BODIES
 
@@ -41,20 +45,27 @@ def sniff(path: Path, header: Header) -> bool:
     return header.is_pickle and any(mark in header.start for mark in _MARKS)
 
 
-def read(path: Path) -> list[MotionClip]:
+def read(path: Path, options: SourceOptions | None = None) -> list[MotionClip]:
     """The clips of one file, in its order, named by their keys (a bare record: by the file).
 
-    ``pose_quat_global`` is used where present, ``pose_aa`` otherwise.
+    ``pose_quat_global`` is used where present, ``pose_aa`` otherwise. Records of ASAP's, which look alike but hold a
+    robot's joint angles, are read as such.
 
     Raises:
         InputError: a damaged or unsafe pickle, no records, or a record that lacks something.
     """
+    known = complete(path, options)
     content = read_pickle(path)
     if isinstance(content, dict) and _RECORD_KEYS & content.keys():
         content = {path.stem: content}
     if not isinstance(content, dict) or not content:
         raise InputError(path, "the pickle holds no motion records", "it must be a dict of {name: record}")
-    return [_clip(path, key, record) for key, record in content.items()]
+    return [
+        asap_clip(path, str(key), record, known)
+        if is_asap_record(record)
+        else overridden(_clip(path, key, record), known)
+        for key, record in content.items()
+    ]
 
 
 def write(path: str | Path, clips: Sequence[MotionClip]) -> None:
