@@ -21,7 +21,7 @@ import tyro
 from puffer_phc.envs.humanoid_phc import TaskConfig
 from puffer_phc.envs.rewards import RewardConfig
 from puffer_phc.errors import InputError
-from puffer_phc.motions.library import HeightFix
+from puffer_phc.motions.library import HeightFix, Storage
 from puffer_phc.motions.sampler import SamplingConfig
 from puffer_phc.policies.actor_critic import PHC_HIDDEN, PolicyConfig
 from puffer_phc.robots.robot import Integrator, PhysicsOptions
@@ -67,15 +67,17 @@ class EnvConfig(TaskConfig, SamplingConfig):
     """Motions and environment.
 
     Attributes:
-        motion_file: a motion file, a folder of them or a glob pattern.
+        motion_file: a motion file, a folder of them, a glob pattern or a packed data set (scripts/pack_motions.py).
         num_envs: humanoids simulated at once (on each GPU); 0 is auto.
         height_fix: how clips are put on the floor: contact (nothing penetrates), first_frames (PHC) or off.
+        storage: frames in full (fastest), compact (a quarter of the memory) or auto (compact from ten hours on).
         shard: on several GPUs, give each its own part of the clips instead of all of them.
     """
 
     motion_file: str = "sample_data/walk.npz"
     num_envs: int = 0
     height_fix: HeightFix = "contact"
+    storage: Storage = "auto"
     shard: bool = False
 
 
@@ -301,6 +303,7 @@ def check(cfg: Config) -> None:
         ("env.termination_distance", cfg.env.termination_distance > 0, "above 0 m"),
         ("env.adaptive", 0 <= cfg.env.adaptive < 1, "at least 0 and below 1"),
         ("env.bin_seconds", cfg.env.bin_seconds > 0, "above 0 s"),
+        ("env.smoothing", 0 <= cfg.env.smoothing < 1, "at least 0 and below 1"),
         ("robot.integrator", cfg.robot.integrator in integrators, " or ".join(integrators)),
         ("robot.timestep", cfg.robot.timestep > 0, "above 0 s"),
         ("robot.substeps", cfg.robot.substeps >= 1, "1 or more"),

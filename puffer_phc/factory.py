@@ -9,6 +9,7 @@ from puffer_phc.envs.humanoid_phc import HumanoidPHC
 from puffer_phc.errors import InputError
 from puffer_phc.motions.library import MotionLibrary
 from puffer_phc.motions.loading import load_motions
+from puffer_phc.motions.packed import is_packed, open_packed
 from puffer_phc.robots.robot import Robot
 from puffer_phc.robots.smpl import smpl_robot
 from puffer_phc.simulation.mujoco_cpu import MujocoCpu
@@ -28,12 +29,15 @@ def make_library(cfg: Config, robot: Robot, device: torch.device, rank: int = 0,
     Raises:
         InputError: there are none, or they are wrong, or fewer than ranks.
     """
+    if is_packed(cfg.env.motion_file):
+        part = (rank, ranks) if cfg.env.shard else (0, 1)
+        return open_packed(cfg.env.motion_file, robot, device, *part)
     clips = load_motions(cfg.env.motion_file)
     if cfg.env.shard:
         if len(clips) < ranks:
             raise InputError("--env.shard", f"{len(clips)} clips cannot be shared among {ranks} ranks", "leave it out")
         clips = clips[rank::ranks]
-    return MotionLibrary(clips, robot, device, cfg.env.height_fix)
+    return MotionLibrary(clips, robot, device, cfg.env.height_fix, cfg.env.storage)
 
 
 def make_simulator(cfg: Config, robot: Robot, num_envs: int, device: torch.device) -> Simulator:

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from puffer_phc.motions.library import MotionLibrary
 
+_REACH = 4  # bins that smoothing looks ahead
+
 
 @dataclass(frozen=True)
 class SamplingConfig:
@@ -20,12 +22,15 @@ class SamplingConfig:
         bin_seconds: clips are cut into bins of this length; failures are counted per bin.
         ema: weight of a rollout's failures in the running failure rate.
         lead_seconds: an adaptive start lies this long before the failure it wants to practise, at most.
+        smoothing: share of a bin's failures that also counts for the bin before, its share for the one before that, and
+            so on: what leads up to a failure is practised too. 0 is off.
     """
 
     adaptive: float = 0.5
     bin_seconds: float = 1.0
     ema: float = 0.05
     lead_seconds: float = 0.5
+    smoothing: float = 0.0
 
 
 class MotionSampler:
@@ -46,6 +51,8 @@ class MotionSampler:
         self._clip_of_bin = torch.repeat_interleave(torch.arange(library.num_clips, device=device), bins)
         self._bins = bins
         total = len(self._clip_of_bin)
+        self._goes_on = self._clip_of_bin.roll(-1) == self._clip_of_bin  # the next bin is of the same clip
+        self._goes_on[-1] = False
         self.failures = torch.zeros(total, device=device)
         self._new_failures = torch.zeros(total, device=device)
 
@@ -60,7 +67,7 @@ class MotionSampler:
         time = random[1] * library.duration[clip]
         if cfg.adaptive == 0.0:
             return clip, time
-        cumulative = torch.cumsum(self.failures, dim=0)
+        cumulative = torch.cumsum(self._weights(), dim=0)
         hard = torch.searchsorted(cumulative, random[0] * cumulative[-1], right=True).clamp_max(len(cumulative) - 1)
         hard_clip = self._clip_of_bin[hard]
         begin = (hard - self._first_bin[hard_clip]) * cfg.bin_seconds
@@ -69,6 +76,15 @@ class MotionSampler:
         hard_time = begin + random[1] * (end - begin)
         adaptive = (random[2] < cfg.adaptive) & (cumulative[-1] > 0)
         return torch.where(adaptive, hard_clip, clip), torch.where(adaptive, hard_time, time)
+
+    def _weights(self) -> Tensor:
+        """(K,) what adaptive draws are proportional to: the failures, smoothed backwards within each clip."""
+        weights = earlier = self.failures
+        if self._cfg.smoothing:
+            for _ in range(_REACH):
+                earlier = self._cfg.smoothing * torch.where(self._goes_on, earlier.roll(-1), 0.0)
+                weights = weights + earlier
+        return weights
 
     def record(self, clip_ids: Tensor, times: Tensor, failed: Tensor) -> None:
         """Count the failures of one control step: clips (N,), times (N,) s, failed (N,) bool."""

@@ -11,9 +11,9 @@ from torch import Tensor
 
 import gymtorch
 from poselib.rotations import quat_rotate_inverse
+from puffer_phc.robots.kinematics import TreeKinematics
 from puffer_phc.robots.robot import PhysicsOptions, Robot
 from puffer_phc.robots.state import BodyState, MotionState
-from puffer_phc.simulation.kinematics import TreeKinematics
 from puffer_phc.simulation.simulator import MAX_SPEED
 
 # Divergence is counted by us; MuJoCo's own warnings would go to stderr and a file in the working directory.
@@ -39,7 +39,7 @@ class MujocoCpu:
             gymtorch.wrap(self._batch.bind(name)) for name in ("qpos", "qvel", "ctrl", "qacc_warmstart")
         )
         self._force = gymtorch.wrap(self._batch.bind("actuator_force"), readonly_ok=True)
-        self._kinematics = TreeKinematics(robot.skeleton, num_envs, self.device)
+        self._kinematics = TreeKinematics(robot.skeleton, self.device)
         self._batch.reset()
         self.dof_vel, self.dof_force = torch.zeros(num_envs, robot.num_dofs), torch.zeros(num_envs, robot.num_dofs)
         self.diverged = torch.zeros(num_envs, dtype=torch.bool)

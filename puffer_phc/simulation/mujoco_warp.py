@@ -12,9 +12,9 @@ from torch import Tensor
 from gymtorch import fused, latch, torch_stream_as_warp, wrap
 from poselib.rotations import quat_rotate_inverse
 from puffer_phc.errors import InputError
+from puffer_phc.robots.kinematics import TreeKinematics
 from puffer_phc.robots.robot import PhysicsOptions, Robot
 from puffer_phc.robots.state import BodyState, MotionState, write_rows
-from puffer_phc.simulation.kinematics import TreeKinematics
 from puffer_phc.simulation.simulator import MAX_SPEED
 
 # A standing SMPL body has 16 to 17 contacts and 64 to 68 constraint rows; of 8,192 learning to dance a few dozen had
@@ -80,7 +80,7 @@ class MujocoWarp:
         self._qpos, self._qvel, self._ctrl, self._warmstart, self._force, self.overflow, self._time = (
             wrap(getattr(self._data, name)) for name in fields
         )
-        self._kinematics = fused(TreeKinematics(robot.skeleton, num_envs, device).__call__, device)
+        self._kinematics = fused(TreeKinematics(robot.skeleton, device).__call__, device)
         shape = (num_envs, robot.num_dofs)
         self.dof_vel, self.dof_force = torch.zeros(shape, device=device), torch.zeros(shape, device=device)
         self.diverged = torch.zeros(num_envs, dtype=torch.bool, device=device)

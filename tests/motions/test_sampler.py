@@ -152,3 +152,21 @@ def test_the_seed_decides():
     for a, b in zip(draw(sampler(seed=3), 50), draw(sampler(seed=3), 50), strict=True):
         assert torch.equal(a, b)
     assert not torch.equal(draw(sampler(seed=3), 50)[1], draw(sampler(seed=4), 50)[1])
+
+
+def test_smoothing_practises_what_leads_up_to_a_failure():
+    """Bins of 1 s; a failure in the third second of the first clip: its weights are 1/4, 1/2, 1, and no other's."""
+    who = sampler(durations=(4.0, 3.0), adaptive=1.0, lead_seconds=0.0, smoothing=0.5)
+    fail(who, 0, 2.5)
+    clips, times = draw(who, DRAWS)
+    assert not clips.any()
+    expected = torch.tensor([1.0, 2.0, 4.0, 0.0]) / 7
+    torch.testing.assert_close(shares(times.long(), 4), expected, rtol=0, atol=NOISE)
+
+
+def test_smoothing_stays_within_a_clip():
+    who = sampler(durations=(2.0, 3.0), adaptive=1.0, lead_seconds=0.0, smoothing=0.9)
+    fail(who, 1, 0.5)
+    clips, times = draw(who, 1000)
+    assert (clips == 1).all()
+    assert (times < 1.0).all()

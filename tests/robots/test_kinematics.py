@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from poselib.skeleton import Skeleton
 from puffer_phc.robots.smpl import smpl_robot
-from puffer_phc.simulation.kinematics import TreeKinematics
+from puffer_phc.robots.kinematics import TreeKinematics
 
 ROBOT = smpl_robot()
 
@@ -41,7 +41,7 @@ def mujoco_bodies(model, qpos, qvel):
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5))
 def test_equal_to_mujoco(seed, envs):
     qpos, qvel = random_state(seed, envs)
-    kinematics = TreeKinematics(ROBOT.skeleton, envs, torch.device("cpu"))
+    kinematics = TreeKinematics(ROBOT.skeleton, torch.device("cpu"))
     bodies = kinematics(torch.from_numpy(qpos).float(), torch.from_numpy(qvel).float())
     assert [tuple(x.shape) for x in bodies] == [(envs, 24, 3), (envs, 24, 4), (envs, 24, 3), (envs, 24, 3)]
     for env in range(envs):
@@ -56,7 +56,7 @@ def test_equal_to_mujoco(seed, envs):
 def test_a_turning_arm_by_hand():
     """Root at (1, 2, 3) turning about z at 2 rad/s, one child 0.5 m along x that turns about its own x at 7 rad/s."""
     skeleton = Skeleton(("root", "arm"), (-1, 0), torch.tensor([[0.0, 0.0, 0.0], [0.5, 0.0, 0.0]]))
-    kinematics = TreeKinematics(skeleton, 1, torch.device("cpu"))
+    kinematics = TreeKinematics(skeleton, torch.device("cpu"))
     quarter = 0.5**0.5  # the root faces +y, so the child lies 0.5 m along +y
     qpos = torch.tensor([[1.0, 2.0, 3.0, quarter, 0.0, 0.0, quarter, 1.0, 0.0, 0.0, 0.0]])
     qvel = torch.tensor([[0.1, 0.0, 0.0, 0.0, 0.0, 2.0, 7.0, 0.0, 0.0]])
@@ -69,8 +69,8 @@ def test_a_turning_arm_by_hand():
 @pytest.mark.parametrize("seed", range(3))
 def test_environments_do_not_mix(seed):
     qpos, qvel = (torch.from_numpy(x).float() for x in random_state(seed, 6))
-    together = TreeKinematics(ROBOT.skeleton, 6, torch.device("cpu"))(qpos, qvel)
-    alone = TreeKinematics(ROBOT.skeleton, 1, torch.device("cpu"))
+    together = TreeKinematics(ROBOT.skeleton, torch.device("cpu"))(qpos, qvel)
+    alone = TreeKinematics(ROBOT.skeleton, torch.device("cpu"))
     for env in range(6):
         for a, b in zip(alone(qpos[env : env + 1], qvel[env : env + 1]), together, strict=True):
             torch.testing.assert_close(a[0], b[env], rtol=0, atol=2e-5)

@@ -1,4 +1,4 @@
-"""Body motion of a ball-jointed tree from MuJoCo's generalised coordinates, batched in torch.
+"""Body poses and velocities of a ball-jointed tree, batched in torch.
 
 MuJoCo's own derived fields are one physics step old after a step, and its cheapest refresh (``mjSTAGE_VEL``) also
 finds contacts and factorises the mass matrix. This computes just what the environment reads, in a third of the time
@@ -15,14 +15,14 @@ from puffer_phc.robots.state import BodyState
 
 
 class TreeKinematics:
-    """Forward kinematics and velocities of ``skeleton`` for ``num_envs`` humanoids on ``device``.
+    """Forward kinematics and velocities of ``skeleton`` for any number of humanoids on ``device``.
 
     Rotations go down the tree by pointer jumping: each of log2(depth) rounds multiplies every body's rotation by that
     of the ancestor reached so far. Positions and velocities are sums over ancestors, that is, products with one
     constant matrix. All work is done component by component on (B, N) blocks, see :mod:`puffer_phc.robots.state`.
     """
 
-    def __init__(self, skeleton: Skeleton, num_envs: int, device: torch.device) -> None:
+    def __init__(self, skeleton: Skeleton, device: torch.device) -> None:
         parents = list(skeleton.parents)
         count = len(parents)
         ancestors = torch.zeros(count, count)  # [body, a] = 1 where a is body or above it, the root left out
@@ -33,8 +33,6 @@ class TreeKinematics:
         self._parents = torch.tensor([0, *parents[1:]], device=device)
         self._offsets = skeleton.offsets.to(device=device, dtype=torch.float32).T[:, :, None]  # (3, B, 1)
         self._jumps = self._jump_table(parents, device)
-        self._identity = torch.zeros(4, 1, num_envs, device=device)
-        self._identity[0] = 1.0
 
     @staticmethod
     def _jump_table(parents: list[int], device: torch.device) -> list[Tensor]:
@@ -54,8 +52,7 @@ class TreeKinematics:
         joint_vel = qvel[:, 3:].reshape(envs, count, 3).permute(2, 1, 0).contiguous()  # own frame, relative to parent
         root_pos, root_vel = qpos[:, :3].T[:, None], qvel[:, :3].T[:, None]
 
-        rot = self._chain(local_rot)
-        arm = _rotate(rot.index_select(1, self._parents), self._offsets)  # parent's origin to own, world
+        rot, arm = self._chain(local_rot)
         joint_vel = _rotate(rot, joint_vel)
         ang_vel = torch.matmul(self._ancestors, joint_vel) + joint_vel[:, :1]
         arm_vel = _cross(ang_vel.index_select(1, self._parents), arm)
@@ -66,11 +63,18 @@ class TreeKinematics:
             ang_vel=ang_vel.permute(2, 1, 0),
         )
 
-    def _chain(self, rot: Tensor) -> Tensor:
-        """World rotations (4, B, N) from rotations in the parent's frame (4, B, N)."""
+    def poses(self, root_pos: Tensor, local_rot: Tensor) -> tuple[Tensor, Tensor]:
+        """World positions (3, B, N) and rotations (4, B, N) at root positions (3, N) and local rotations (4, B, N)."""
+        rot, arm = self._chain(local_rot)
+        return torch.matmul(self._ancestors, arm) + root_pos[:, None], rot
+
+    def _chain(self, rot: Tensor) -> tuple[Tensor, Tensor]:
+        """World rotations (4, B, N), and from each parent's origin to the body's (3, B, N), of local rotations."""
+        identity = torch.zeros_like(rot[:, :1])
+        identity[0] = 1.0
         for ancestor in self._jumps:
-            rot = _multiply(torch.cat((rot, self._identity), dim=1).index_select(1, ancestor), rot)
-        return rot
+            rot = _multiply(torch.cat((rot, identity), dim=1).index_select(1, ancestor), rot)
+        return rot, _rotate(rot.index_select(1, self._parents), self._offsets)
 
 
 def _multiply(a: Tensor, b: Tensor) -> Tensor:
