@@ -164,3 +164,20 @@ def test_failures_reach_the_sampler():
     env.step(STILL)
     env.sampler.update()
     assert float(env.sampler.failures.sum()) == pytest.approx(4 * env.sampler._cfg.ema)
+
+
+def test_masks_do_what_lists_do():
+    """The fixed shapes of a GPU, tried on the CPU: the same episodes, rewards and observations."""
+    lists, masks = make(seed=4, termination_distance=0.1), make(seed=4, termination_distance=0.1)
+    masks._select = lambda mask: mask
+    assert torch.equal(lists.reset(), masks.reset())
+    ends = 0
+    for action in actions(40, scale=0.3):
+        for a, b in zip(lists.step(action), masks.step(action), strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
+        ends += int(lists.done.sum())
+        for name in ("clip_ids", "progress", "episode_length", "episode_return", "start_time"):
+            torch.testing.assert_close(getattr(lists, name), getattr(masks, name))
+        truncated = lists.truncated
+        torch.testing.assert_close(lists.final_obs[truncated], masks.final_obs[truncated], rtol=0, atol=1e-5)
+    assert ends > 5
