@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from poselib.skeleton import Skeleton
-from puffer_phc.robots.smpl import smpl_robot
 from puffer_phc.robots.kinematics import TreeKinematics
+from puffer_phc.robots.smpl import smpl_robot
 
 ROBOT = smpl_robot()
 
