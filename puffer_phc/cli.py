@@ -24,7 +24,8 @@ _BOOLEANS = ("true", "false", "True", "False")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit code (2 for bad input, told in one line)."""
-    return guarded(lambda console: run(parse(sys.argv[1:] if arguments is None else arguments), console))
+    given = sys.argv[1:] if arguments is None else arguments
+    return guarded(lambda console: run(parse(given), console, ini_files(given)))
 
 
 def guarded(work: Callable[[Console], int]) -> int:
@@ -57,6 +58,11 @@ def parse(arguments: Sequence[str]) -> Config:
     cfg = _parse_flags(_with_files(cfg, files), flags)
     check(cfg)
     return cfg
+
+
+def ini_files(arguments: Sequence[str]) -> list[Path]:
+    """Every ini file that options come from: ``config.ini``, if there, then those of ``--config``."""
+    return [*(path for path in [ROOT / "config.ini"] if path.exists()), *_split_config_files(arguments)[0]]
 
 
 def _with_files(cfg: Config, files: list[Path]) -> Config:
@@ -120,9 +126,16 @@ def _is_switch(flag: str) -> bool:
     )
 
 
-def run(cfg: Config, console: Console) -> int:
-    """Carry out ``base.mode``."""
+def run(cfg: Config, console: Console, files: Sequence[Path] = ()) -> int:
+    """Carry out ``base.mode``; a sweep reads from the ini files what to search."""
     # Imported late, so that --help and mistakes in options answer at once.
+    if cfg.base.mode == "sweep":
+        from puffer_phc.sweeps.spaces import import_optuna
+
+        import_optuna()  # or tell how to install it
+        from puffer_phc.sweeps.driver import sweep
+
+        return sweep(cfg, console, files)
     from puffer_phc import modes
 
     if cfg.base.threads:
@@ -131,6 +144,4 @@ def run(cfg: Config, console: Console) -> int:
         return modes.train(cfg, console)
     if cfg.base.mode == "eval":
         return modes.evaluate(cfg, console)
-    if cfg.base.mode == "play":
-        return modes.play(cfg, console)
-    raise InputError("--mode", "sweep is not part of this version", "use train, play or eval")
+    return modes.play(cfg, console)

@@ -11,6 +11,7 @@ import configparser
 import dataclasses
 import types
 import typing
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -67,7 +68,9 @@ class EnvConfig(TaskConfig, SamplingConfig):
     """Motions and environment.
 
     Attributes:
-        motion_file: a motion file, a folder of them, a glob pattern or a packed data set (scripts/pack_motions.py).
+        motion_file: a motion file, a folder of them, a glob pattern, a manifest (scripts/make_manifest.py)
+            or a packed data set (scripts/pack_motions.py).
+        split: part of a data set that is described by a manifest (.yaml), such as train; all is every file.
         num_envs: humanoids simulated at once (on each GPU); 0 is auto.
         height_fix: how clips are put on the floor: contact (nothing penetrates), first_frames (PHC) or off.
         storage: frames in full (fastest), compact (a quarter of the memory) or auto (compact from ten hours on).
@@ -75,6 +78,7 @@ class EnvConfig(TaskConfig, SamplingConfig):
     """
 
     motion_file: str = "sample_data/walk.npz"
+    split: str = "all"
     num_envs: int = 0
     height_fix: HeightFix = "contact"
     storage: Storage = "auto"
@@ -143,6 +147,37 @@ class EvalConfig:
 
 
 @dataclass(frozen=True)
+class SweepConfig:
+    """Hyperparameter search; what to search is told in ini files, one section for each parameter.
+
+    Attributes:
+        method: carbs (score against cost), or Optuna's random, tpe or gp; protein is not part of this version.
+        metric: what to improve, any name in metrics.jsonl; the last value of a run counts. Where many clips are
+            trained, eval/success_rate says more.
+        goal: minimize or maximize the metric.
+        cost: what a run costs: seconds of training or steps (samples).
+        trials: runs in all, failed ones included; the same command goes on until there are so many.
+        workers: runs at once; 0 is one for each GPU, or one. On GPUs each has its own.
+        storage: URL of Optuna's database (sqlite:///FILE, postgresql://...) or a file ending in .journal; empty is
+            study.db in the sweep's folder.
+        max_cost: predicted cost that no suggestion of carbs may reach; 0 for any.
+        retries: times that the parameters of a killed run are tried again.
+        reference: carbs as published, without our improvements.
+    """
+
+    method: Literal["carbs", "protein", "random", "tpe", "gp"] = "carbs"
+    metric: str = "eval/mpjpe_all"
+    goal: Literal["minimize", "maximize"] = "minimize"
+    cost: Literal["seconds", "steps"] = "seconds"
+    trials: int = 64
+    workers: int = 0
+    storage: str = ""
+    max_cost: float = 0.0
+    retries: int = 2
+    reference: bool = False
+
+
+@dataclass(frozen=True)
 class Config:
     """All options, by section."""
 
@@ -153,6 +188,7 @@ class Config:
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
+    sweep: SweepConfig = field(default_factory=SweepConfig)
 
 
 def resolve_device(name: str) -> torch.device:
@@ -219,11 +255,24 @@ def load_ini(cfg: Config, path: Path) -> Config:
     sections = {}
     for name in parser.sections():
         if name.split(".")[0] == "sweep":
-            continue  # read by the sweep driver
+            continue
         if name not in known:
-            raise InputError(path, f"unknown section [{name}]", f"use one of {', '.join(sorted(known))}, sweep")
+            raise InputError(path, f"unknown section [{name}]", f"use one of {', '.join(sorted(known))}")
         sections[name] = _update_section(getattr(cfg, name), dict(parser[name]), path, name)
-    return dataclasses.replace(cfg, **sections)
+    sweep = _update_section(cfg.sweep, _sweep_options(parser), path, "sweep")
+    return dataclasses.replace(cfg, **sections, sweep=sweep)
+
+
+def _sweep_options(parser: configparser.ConfigParser) -> dict[str, str]:
+    """Options of ``[sweep]``, and of ``[sweep.metric]`` as in other sweeps' files.
+
+    Unknown ones are left for the sweep to refuse, as are the sections of its parameters: training does not need them.
+    """
+    given = dict(parser["sweep"]) if parser.has_section("sweep") else {}
+    metric = parser["sweep.metric"] if parser.has_section("sweep.metric") else {}
+    given |= {option: metric[key] for key, option in (("name", "metric"), ("goal", "goal")) if key in metric}
+    known = {item.name for item in dataclasses.fields(SweepConfig)}
+    return {key: text for key, text in given.items() if key in known}
 
 
 def _update_section(section: Section, options: dict[str, str], path: Path, name: str) -> Section:
@@ -272,6 +321,24 @@ def parse_value(text: str, hint: Any) -> Any:
         except ValueError:
             raise ValueError("expected a number") from None
     return text
+
+
+def to_ini(cfg: Config, leave_out: Collection[str] = ()) -> str:
+    """The text of an ini file that :func:`load_ini` reads all options from, but for the sections left out."""
+    lines = []
+    for name, options in to_dict(cfg).items():
+        if name not in leave_out:
+            lines += [f"[{name}]", *(f"{key} = {_text_of(value)}" for key, value in options.items()), ""]
+    return "\n".join(lines)
+
+
+def _text_of(value: Any) -> str:
+    """The inverse of :func:`parse_value`."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple | list):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)
 
 
 def to_dict(cfg: Config) -> dict[str, dict[str, Any]]:
@@ -325,6 +392,10 @@ def check(cfg: Config) -> None:
         ("train.segment", cfg.train.segment >= 1, "1 or more"),
         ("eval.num_envs", cfg.eval.num_envs >= 0, "0 for auto, or more"),
         ("eval.termination_distance", cfg.eval.termination_distance > 0, "above 0 m"),
+        ("sweep.trials", cfg.sweep.trials >= 1, "1 or more"),
+        ("sweep.workers", cfg.sweep.workers >= 0, "0 for auto, or more"),
+        ("sweep.max_cost", cfg.sweep.max_cost >= 0, "0 for any, or more"),
+        ("sweep.retries", cfg.sweep.retries >= 0, "0 or more"),
     )
     for option, good, wanted in rules:
         if not good:

@@ -7,8 +7,10 @@ import torch
 from puffer_phc.config import Config
 from puffer_phc.envs.humanoid_phc import HumanoidPHC
 from puffer_phc.errors import InputError
+from puffer_phc.motions.clip import MotionClip
 from puffer_phc.motions.library import MotionLibrary
 from puffer_phc.motions.loading import load_motions
+from puffer_phc.motions.manifest import is_manifest, load_manifest_clips
 from puffer_phc.motions.packed import is_packed, open_packed
 from puffer_phc.robots.robot import Robot
 from puffer_phc.robots.smpl import smpl_robot
@@ -32,12 +34,20 @@ def make_library(cfg: Config, robot: Robot, device: torch.device, rank: int = 0,
     if is_packed(cfg.env.motion_file):
         part = (rank, ranks) if cfg.env.shard else (0, 1)
         return open_packed(cfg.env.motion_file, robot, device, *part)
-    clips = load_motions(cfg.env.motion_file)
+    clips, weights = _clips(cfg)
     if cfg.env.shard:
         if len(clips) < ranks:
             raise InputError("--env.shard", f"{len(clips)} clips cannot be shared among {ranks} ranks", "leave it out")
-        clips = clips[rank::ranks]
-    return MotionLibrary(clips, robot, device, cfg.env.height_fix, cfg.env.storage)
+        clips, weights = clips[rank::ranks], weights[rank::ranks]
+    return MotionLibrary(clips, robot, device, cfg.env.height_fix, cfg.env.storage, weights)
+
+
+def _clips(cfg: Config) -> tuple[list[MotionClip], list[float]]:
+    """Clips of ``env.motion_file`` and how often each is drawn, relative to others."""
+    if is_manifest(cfg.env.motion_file):
+        return load_manifest_clips(cfg.env.motion_file, cfg.env.split)
+    clips = load_motions(cfg.env.motion_file)
+    return clips, [1.0] * len(clips)
 
 
 def make_simulator(cfg: Config, robot: Robot, num_envs: int, device: torch.device) -> Simulator:

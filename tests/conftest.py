@@ -3,6 +3,9 @@
 from pathlib import Path
 
 import pytest
+import torch
+
+torch.set_num_threads(1)  # the suite runs in two processes; work this small is not worth sharing
 
 ROOT = Path(__file__).resolve().parent.parent
 

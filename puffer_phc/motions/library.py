@@ -41,8 +41,11 @@ class MotionLibrary:
         duration: (C,) s, time of the last frame.
         num_frames: (C,) int64.
         fps: (C,).
+        weights: (C,) how often each clip is drawn, or None for all alike.
         table: the frames.
     """
+
+    weights: Tensor | None = None
 
     def __init__(
         self,
@@ -51,6 +54,7 @@ class MotionLibrary:
         device: torch.device | str = "cpu",
         height_fix: HeightFix = "contact",
         storage: Storage = "auto",
+        weights: Sequence[float] | None = None,
     ) -> None:
         """Compute bodies and velocities of every clip and pack them.
 
@@ -61,12 +65,15 @@ class MotionLibrary:
             height_fix: ``contact`` removes all penetration (:func:`contact_lift`), ``first_frames`` is PHC's,
                 ``off`` trusts the file.
             storage: ``full`` is fastest, ``compact`` a quarter of it; ``auto`` is full below :data:`COMPACT_FROM`.
+            weights: (C,) how often each clip is drawn, relative to others; None for all alike.
 
         Raises:
             InputError: a clip has other bodies than the robot.
         """
         device = torch.device(device)
         index = index_of(clips)
+        if weights is not None and len(set(weights)) > 1:
+            self.weights = torch.tensor(weights, dtype=torch.float32, device=device)
         compact = storage == "compact" or (storage == "auto" and int(index.num_frames.sum()) >= COMPACT_FROM)
         if compact:
             packed = [CompactTable.pack(grounded_frames(clip, robot, height_fix)) for clip in clips]

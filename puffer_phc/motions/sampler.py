@@ -63,7 +63,7 @@ class MotionSampler:
     def sample(self, random: Tensor) -> tuple[Tensor, Tensor]:
         """Clips (K,) int64 and start times (K,) s for random numbers (3, K) in [0, 1) from :meth:`draw`."""
         library, cfg = self._library, self._cfg
-        clip = (random[0] * library.num_clips).long().clamp_max(library.num_clips - 1)
+        clip = self._any_clip(random[0])
         time = random[1] * library.duration[clip]
         if cfg.adaptive == 0.0:
             return clip, time
@@ -76,6 +76,14 @@ class MotionSampler:
         hard_time = begin + random[1] * (end - begin)
         adaptive = (random[2] < cfg.adaptive) & (cumulative[-1] > 0)
         return torch.where(adaptive, hard_clip, clip), torch.where(adaptive, hard_time, time)
+
+    def _any_clip(self, random: Tensor) -> Tensor:
+        """Clips (K,) drawn by the library's weights, whatever has failed."""
+        library = self._library
+        if library.weights is None:
+            return (random * library.num_clips).long().clamp_max(library.num_clips - 1)
+        cumulative = torch.cumsum(library.weights, dim=0)
+        return torch.searchsorted(cumulative, random * cumulative[-1], right=True).clamp_max(library.num_clips - 1)
 
     def _weights(self) -> Tensor:
         """(K,) what adaptive draws are proportional to: the failures, smoothed backwards within each clip."""

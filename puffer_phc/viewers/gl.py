@@ -7,6 +7,7 @@ made from the chosen backend's own module, which works even where ``mujoco`` was
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import os
@@ -80,6 +81,7 @@ def make_context(width: int, height: int) -> GLContext:
         InputError: no backend works, or the one the user named does not.
     """
     backend = choose_backend()
+    _load_triton()
     try:
         context: GLContext = importlib.import_module(_MODULES[backend]).GLContext(width, height)
         context.make_current()
@@ -129,3 +131,13 @@ def _try_backend(backend: str) -> str | None:
         return None
     lines = [line for line in child.stderr.splitlines() if line.strip() and not line.startswith(" ")]
     return lines[-1].strip() if lines else f"exit status {child.returncode}"
+
+
+def _load_triton() -> None:
+    """Load Triton's compiler before OpenGL, if it is there.
+
+    Software OpenGL brings its own LLVM, after which loading Triton's (torch does when an optimiser is made) crashes the
+    process; the other order is sound.
+    """
+    with contextlib.suppress(ImportError):
+        importlib.import_module("triton")

@@ -13,10 +13,13 @@ DRAWS = 40_000
 NOISE = 0.015  # several standard deviations of a frequency over DRAWS
 
 
-def sampler(durations=(4.0, 1.0, 2.5), seed=0, **options):
+def sampler(durations=(4.0, 1.0, 2.5), seed=0, weights=None, **options):
     """Clips known by their durations alone; that is all a sampler looks at."""
     library = SimpleNamespace(
-        device=torch.device("cpu"), num_clips=len(durations), duration=torch.tensor(durations, dtype=torch.float32)
+        device=torch.device("cpu"),
+        num_clips=len(durations),
+        duration=torch.tensor(durations, dtype=torch.float32),
+        weights=weights,
     )
     return MotionSampler(library, SamplingConfig(**options), torch.Generator().manual_seed(seed))
 
@@ -170,3 +173,8 @@ def test_smoothing_stays_within_a_clip():
     clips, times = draw(who, 1000)
     assert (clips == 1).all()
     assert (times < 1.0).all()
+
+
+def test_clips_are_drawn_by_their_weights():
+    clips, _ = draw(sampler(weights=torch.tensor([1.0, 0.5, 2.5]), adaptive=0.0), DRAWS)
+    torch.testing.assert_close(shares(clips, 3), torch.tensor([0.25, 0.125, 0.625]), rtol=0, atol=NOISE)
