@@ -26,6 +26,7 @@ from puffer_phc.profiling import kernel_table, trace
 from puffer_phc.training.learner import Learner
 from puffer_phc.training.run_folder import versions
 from puffer_phc.training.threads import intra_op_threads
+from puffer_phc.training.trainer import memory_use
 
 
 @dataclass(frozen=True)
@@ -140,12 +141,11 @@ class Benchmark:
 
 def memory(device: torch.device) -> str:
     """What the process holds on a GPU, or of main memory."""
-    gib = 1 / 2**30
-    if device.type == "cuda":
-        free, total = torch.cuda.mem_get_info(device)
-        peak = torch.cuda.max_memory_reserved(device)
-        return f"GPU memory: {(total - free) * gib:.1f} GiB in use, of it torch {peak * gib:.1f} GiB"
-    return f"memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 * gib:.1f} GiB at most"
+    for used in memory_use(device).values():
+        return (
+            f"GPU memory: {used:.1f} GiB in use, of it torch {torch.cuda.max_memory_reserved(device) / 2**30:.1f} GiB"
+        )
+    return f"memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB at most"
 
 
 def table(cfg: Config, device: torch.device, rates: Rates) -> Table:

@@ -15,6 +15,7 @@ from typing import Literal
 
 from poselib.skeleton import Skeleton
 from puffer_phc.errors import InputError
+from puffer_phc.motions.formats.text import read_bytes
 
 Side = Literal["L", "R"]
 SIDES: tuple[Side, Side] = ("L", "R")
@@ -149,13 +150,7 @@ def read_joint_map(path: Path) -> dict[str, str]:
     Raises:
         InputError: the file is missing, too large, or a line has another form.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror or error})", "check the path") from error
-    if len(data) > _MAX_BYTES:
-        raise InputError(path, f"larger than {_MAX_BYTES >> 10} KiB", "give a list of joints")
+    data = read_bytes(path, _MAX_BYTES, "give a list of joints")
     pairs = {}
     for number, line in enumerate(data.decode("utf-8-sig", errors="replace").splitlines(), start=1):
         text = line.split(" #")[0].strip()

@@ -8,6 +8,8 @@ for nested dicts, lists, numbers, NumPy arrays and torch tensors.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from puffer_phc.motions.pickle_objects import PickleFault
 from puffer_phc.motions.streams import ByteStream, StreamFault, size_limit
 
 _REMEDY = "use an undamaged motion file from a source you trust"
+_EXCERPT = 99  # characters of a fault that are shown
 
 
 def read_pickle(path: str | Path, limit: int | None = None) -> Any:
@@ -34,17 +37,24 @@ def read_pickle(path: str | Path, limit: int | None = None) -> Any:
         InputError: the file is missing, damaged, far too large when unpacked, or asks for anything but plain data.
     """
     path = Path(path)
+    with pickle_faults(path, _REMEDY), path.open("rb") as file:
+        size = path.stat().st_size
+        if not size:
+            raise InputError(path, "the file is empty", _REMEDY)
+        return interpret(ByteStream(file, size_limit(size) if limit is None else limit))
+
+
+@contextmanager
+def pickle_faults(path: Path, remedy: str) -> Iterator[None]:
+    """Whatever the bytes of the file ``path`` provoke in the block is an :class:`InputError` of one line."""
     try:
-        with path.open("rb") as file:
-            size = path.stat().st_size
-            if not size:
-                raise InputError(path, "the file is empty", _REMEDY)
-            return interpret(ByteStream(file, size_limit(size) if limit is None else limit))
+        yield
     except InputError:
         raise
     except OSError as error:
         raise InputError(path, f"cannot be read ({error.strerror or error})", "check the path") from error
     except (PickleFault, StreamFault) as error:
-        raise InputError(path, str(error), _REMEDY) from error
+        raise InputError(path, str(error), remedy) from error
     except Exception as error:  # whatever bytes can provoke is the file's fault
-        raise InputError(path, f"damaged or cut-short pickle ({error or type(error).__name__})", _REMEDY) from error
+        detail = str(error)[:_EXCERPT] or type(error).__name__
+        raise InputError(path, f"damaged or cut-short pickle ({detail})", remedy) from error

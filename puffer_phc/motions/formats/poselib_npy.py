@@ -26,10 +26,10 @@ from puffer_phc.motions.formats.options import SourceOptions
 from puffer_phc.motions.formats.rigs import conventions_of
 from puffer_phc.motions.formats.sidecar import complete
 from puffer_phc.motions.formats.source_clip import source_clip, turned_motion, turned_skeleton
-from puffer_phc.motions.formats.text import MAX_BODIES
+from puffer_phc.motions.formats.text import MAX_BODIES, read_bytes
 from puffer_phc.motions.pickle_machine import interpret
-from puffer_phc.motions.pickle_objects import PickleFault
-from puffer_phc.motions.streams import ByteStream, StreamFault, size_limit
+from puffer_phc.motions.streams import ByteStream, size_limit
+from puffer_phc.motions.unpickle import pickle_faults
 from puffer_phc.robots.smpl_table import BODY_NAMES
 
 _MAGIC = b"\x93NUMPY"
@@ -77,22 +77,10 @@ def read(path: Path, options: SourceOptions | None = None) -> list[MotionClip]:
 
 def _content(path: Path) -> dict[str, Any]:
     """The dictionary in the file; no code in it runs."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_BYTES + 1)
-        if len(data) > _MAX_BYTES:
-            raise InputError(path, "larger than a gigabyte", "split it into shorter clips")
-        start = _data_start(data)
-        pickled = _unwrapped(data[start:])
+    with pickle_faults(path, _REMEDY):
+        data = read_bytes(path, _MAX_BYTES, "split it into shorter clips")
+        pickled = _unwrapped(data[_data_start(data) :])
         content = interpret(ByteStream(io.BytesIO(pickled), size_limit(len(pickled))))
-    except InputError:
-        raise
-    except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror or error})", "check the path") from error
-    except (PickleFault, StreamFault) as error:
-        raise InputError(path, str(error), _REMEDY) from error
-    except Exception as error:  # whatever bytes can provoke is the file's fault
-        raise InputError(path, f"damaged or cut short ({str(error)[:99] or type(error).__name__})", _REMEDY) from error
     if isinstance(content, list) and len(content) == 1 and isinstance(content[0], dict):
         return content[0]
     raise InputError(path, "it does not hold one dictionary", _EXPORT)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from puffer_phc.errors import InputError
 from puffer_phc.motions.formats.options import NO_OPTIONS, SourceOptions, options_from_texts
+from puffer_phc.motions.formats.text import read_bytes
 
 INDEX = "index.csv"
 FOLDER_FILE = "motion.yaml"
@@ -90,11 +91,5 @@ def _index(path: Path, modified: int, size: int) -> dict[str, dict[str, str]]:
 
 
 def _text(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror or error})", "check the path") from error
-    if len(data) > _MAX_BYTES:
-        raise InputError(path, f"larger than {_MAX_BYTES >> 20} MiB", "a description of motions is smaller; remove it")
+    data = read_bytes(path, _MAX_BYTES, "a description of motions is smaller; remove it")
     return data.decode("utf-8-sig", errors="replace")

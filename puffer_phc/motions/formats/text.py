@@ -31,16 +31,26 @@ def read_text(path: Path, limit: int = MAX_BYTES) -> bytes:
     Raises:
         InputError: missing, unreadable, empty or larger than ``limit`` bytes.
     """
+    data = read_bytes(path, limit, "split it into shorter clips").removeprefix(b"\xef\xbb\xbf")
+    if not data.strip():
+        raise InputError(path, "the file is empty", "replace it by an intact copy")
+    return data
+
+
+def read_bytes(path: Path, limit: int, remedy: str) -> bytes:
+    """All bytes of a file, if there are not more than ``limit``.
+
+    Raises:
+        InputError: missing, unreadable, or larger; ``remedy`` is what to do then.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(limit + 1)
     except OSError as error:
         raise InputError(path, f"cannot be read ({error.strerror or error})", "check the path") from error
     if len(data) > limit:
-        raise InputError(path, f"larger than {limit >> 20} MiB", "split it into shorter clips")
-    data = data.removeprefix(b"\xef\xbb\xbf")
-    if not data.strip():
-        raise InputError(path, "the file is empty", "replace it by an intact copy")
+        size = f"{limit >> 20} MiB" if limit >> 20 else f"{limit >> 10} KiB"
+        raise InputError(path, f"larger than {size}", remedy)
     return data
 
 
