@@ -108,7 +108,7 @@ class Benchmark:
         env.reset()
         targets = []
         for action in self._actions():
-            targets.append(env.pd_target(action))
+            targets.append(env.actions(action))
             env.progress += 1
         start = self._now()
         for target in targets:

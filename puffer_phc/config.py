@@ -19,8 +19,10 @@ from typing import Annotated, Any, Literal, TypeVar
 import torch
 import tyro
 
-from puffer_phc.envs.humanoid_phc import TaskConfig
+from puffer_phc.envs.actions import ActionConfig
+from puffer_phc.envs.humanoid_phc import EpisodeConfig
 from puffer_phc.envs.rewards import RewardConfig
+from puffer_phc.envs.tracking import TrackingConfig
 from puffer_phc.errors import InputError
 from puffer_phc.motions.library import HeightFix, Storage
 from puffer_phc.motions.sampler import SamplingConfig
@@ -64,7 +66,7 @@ class BaseConfig:
 
 
 @dataclass(frozen=True)
-class EnvConfig(TaskConfig, SamplingConfig):
+class EnvConfig(ActionConfig, EpisodeConfig, TrackingConfig, SamplingConfig):
     """Motions and environment.
 
     Attributes:

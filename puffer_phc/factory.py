@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 
 from puffer_phc.config import Config
+from puffer_phc.envs.actions import ActionMap
 from puffer_phc.envs.humanoid_phc import HumanoidPHC
+from puffer_phc.envs.scene import Scene
+from puffer_phc.envs.tracking import TrackingTask
 from puffer_phc.errors import InputError
 from puffer_phc.motions.clip import MotionClip
 from puffer_phc.motions.library import MotionLibrary
@@ -61,5 +64,6 @@ def make_env(
     cfg: Config, robot: Robot, library: MotionLibrary, num_envs: int, device: torch.device, seed: int
 ) -> HumanoidPHC:
     """``num_envs`` humanoids on the clips of ``library``."""
-    simulator = make_simulator(cfg, robot, num_envs, device)
-    return HumanoidPHC(robot, simulator, library, cfg.robot.control_dt, cfg.env, cfg.reward, cfg.env, seed)
+    scene = Scene(robot, make_simulator(cfg, robot, num_envs, device), library, cfg.robot.control_dt)
+    task = TrackingTask(scene, cfg.env, cfg.reward)
+    return HumanoidPHC(scene, task, ActionMap(scene, cfg.env), cfg.env, cfg.env, seed)

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from gymtorch import CapturedFunction, capture, latch
-from puffer_phc.envs.humanoid_phc import TIME_SLACK, HumanoidPHC
+from puffer_phc.envs.humanoid_phc import HumanoidPHC
+from puffer_phc.envs.scene import TIME_SLACK
 from puffer_phc.envs.terminations import tracking_lost
 from puffer_phc.evaluation.metrics import ClipResult, rotation_error, summarize, tracking_metrics
 from puffer_phc.policies.actor_critic import ActorCritic

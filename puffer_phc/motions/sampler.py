@@ -41,7 +41,10 @@ class MotionSampler:
 
     Attributes:
         failures: (K,) running failures per bin and rollout, the state to save.
+        num_draws: random numbers that one draw takes.
     """
+
+    num_draws = 3
 
     def __init__(self, library: MotionLibrary, cfg: SamplingConfig, generator: torch.Generator) -> None:
         self._library, self._cfg, self._generator = library, cfg, generator

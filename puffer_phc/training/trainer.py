@@ -17,7 +17,6 @@ from torch import Tensor
 
 from puffer_phc.config import Config, to_dict
 from puffer_phc.envs.humanoid_phc import HumanoidPHC
-from puffer_phc.envs.rewards import TERM_NAMES
 from puffer_phc.evaluation.evaluator import Evaluator, Progress
 from puffer_phc.evaluation.metrics import ClipResult, summarize
 from puffer_phc.policies.actor_critic import ActorCritic
@@ -252,7 +251,7 @@ class Trainer:
             "reward/mean": float(stats.reward) / horizon,
             **{
                 f"reward/{name}": value / horizon
-                for name, value in zip((*TERM_NAMES, "power"), stats.reward_terms.tolist(), strict=True)
+                for name, value in zip(self.env.task.term_names, stats.reward_terms.tolist(), strict=True)
             },
             **{f"loss/{name}": value for name, value in zip(METRIC_NAMES, losses.tolist(), strict=True)},
             "loss/learning_rate": float(self.ppo.learning_rate),

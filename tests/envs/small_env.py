@@ -5,7 +5,12 @@ from pathlib import Path
 
 import torch
 
-from puffer_phc.envs.humanoid_phc import HumanoidPHC, TaskConfig
+from puffer_phc.config import EnvConfig
+from puffer_phc.envs.actions import ActionMap
+from puffer_phc.envs.humanoid_phc import HumanoidPHC
+from puffer_phc.envs.rewards import RewardConfig
+from puffer_phc.envs.scene import Scene
+from puffer_phc.envs.tracking import TrackingTask
 from puffer_phc.motions.library import MotionLibrary
 from puffer_phc.motions.loading import load_motions
 from puffer_phc.motions.sampler import SamplingConfig
@@ -64,9 +69,11 @@ class Recorder:
         self.power = (self.dof_force * self.dof_vel).abs().sum(1)
 
 
-def make(envs=4, library=LIBRARY, seed=0, reward=None, sampling=None, **task):
-    simulator = Recorder(MujocoCpu(ROBOT, envs, PHYSICS, threads=1))
-    return HumanoidPHC(ROBOT, simulator, library, DT, TaskConfig(**task), reward, sampling or SamplingConfig(), seed)
+def make(envs=4, library=LIBRARY, seed=0, reward=None, sampling=None, **options):
+    cfg = EnvConfig(**options)
+    scene = Scene(ROBOT, Recorder(MujocoCpu(ROBOT, envs, PHYSICS, threads=1)), library, DT)
+    task = TrackingTask(scene, cfg, reward or RewardConfig())
+    return HumanoidPHC(scene, task, ActionMap(scene, cfg), cfg, sampling or SamplingConfig(), seed)
 
 
 def actions(steps, envs=4, scale=0.2, seed=0):

@@ -64,7 +64,7 @@ def test_a_whole_clip_lasts_its_duration():
 
 def test_failing_at_the_very_end_is_a_failure():
     env = make(library=short_library(5), termination_distance=1e-7, state_init="start")
-    object.__setattr__(env.task, "grace_steps", 3)
+    object.__setattr__(env.task.cfg, "grace_steps", 3)
     env.reset()
     for _ in range(4):
         _, _, terminated, truncated = env.step(STILL)

@@ -90,7 +90,7 @@ def test_absolute_actions_span_the_joints_and_freeze_hands_and_toes():
     expected = math.pi * action
     expected[:, [4, 16]] = 5.0 * action[:, [4, 16]]
     expected[:, [*range(9, 12), *range(21, 24), *range(51, 54), *range(66, 69)]] = 0.0
-    torch.testing.assert_close(env.pd_target(action), expected)
+    torch.testing.assert_close(env.actions(action), expected)
     env.step(action)
     torch.testing.assert_close(env.simulator.target, expected)
 
@@ -111,8 +111,8 @@ def test_actions_are_clipped(mode):
     env = make(action_mode=mode)
     env.reset()
     wild = 5.0 * actions(1, scale=1.0)[0]
-    torch.testing.assert_close(env.pd_target(wild), env.pd_target(wild.clamp(-1, 1)), rtol=0, atol=0)
-    assert not torch.equal(env.pd_target(wild), env.pd_target(wild.clamp(-0.5, 0.5)))
+    torch.testing.assert_close(env.actions(wild), env.actions(wild.clamp(-1, 1)), rtol=0, atol=0)
+    assert not torch.equal(env.actions(wild), env.actions(wild.clamp(-0.5, 0.5)))
 
 
 # --- divergence ------------------------------------------------------------------------------------------------------

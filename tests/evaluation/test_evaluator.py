@@ -7,13 +7,11 @@ import pytest
 import torch
 
 from puffer_phc.config import ROOT, Config
-from puffer_phc.envs.humanoid_phc import HumanoidPHC
 from puffer_phc.evaluation.evaluator import Evaluator
-from puffer_phc.factory import make_robot
+from puffer_phc.factory import make_env, make_robot
 from puffer_phc.motions.library import MotionLibrary
 from puffer_phc.motions.loading import load_motions
 from puffer_phc.policies.actor_critic import ActorCritic, PolicyConfig
-from puffer_phc.simulation.mujoco_cpu import MujocoCpu
 
 DT = 1 / 30
 CFG = Config()
@@ -37,8 +35,8 @@ def cut(walk, frames, first=0, fps=None, name="clip"):
 
 def make_evaluator(robot, clips, num_envs, distance=0.5):
     library = MotionLibrary(clips, robot)
-    simulator = MujocoCpu(robot, num_envs, CFG.robot, threads=1)
-    return Evaluator(HumanoidPHC(robot, simulator, library, CFG.robot.control_dt), distance)
+    cfg = replace(CFG, base=replace(CFG.base, threads=1))
+    return Evaluator(make_env(cfg, robot, library, num_envs, torch.device("cpu"), seed=0), distance)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +121,7 @@ def test_steps_of_a_clip(robot, walk, fps, frames, steps):
 def test_training_ends_a_clip_after_as_many_steps(robot, walk, fps, frames):
     evaluator = make_evaluator(robot, [cut(walk, frames, fps=fps)], 1)
     env = evaluator.env
-    env.task = replace(env.task, termination_distance=1e3)
+    env.task.cfg = replace(env.task.cfg, termination_distance=1e3)
     env.reset()
     env.play_clips(torch.tensor([0]))
     ends = [bool(env.step(torch.zeros(1, 69))[3]) for _ in range(evaluator.num_steps(0))]
