@@ -22,7 +22,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, help="motion file, or folder to search")
     parser.add_argument("--out", type=Path, required=True, help="folder for the results (for one file also x.npz)")
-    parser.add_argument("--robot", default="smpl", help=f"{', '.join(ROBOTS)} (default: smpl)")
+    parser.add_argument("--robot", default="smpl", help=f"{', '.join(ROBOTS)}, or an MJCF file (default: smpl)")
+    parser.add_argument("--settings", type=Path, help="YAML file that belongs to the MJCF, such as configs/g1.yaml")
     parser.add_argument("--target-fps", type=float, default=30.0, help="frames per second of the results (default: 30)")
     parser.add_argument("--joint-map", type=Path, help="file with lines 'robot body: source joint'")
     told = parser.add_argument_group("facts that the files do not tell")
@@ -53,6 +54,7 @@ def main() -> int:
             keep_rejected=args.keep_rejected,
             workers=args.workers,
             report=args.report,
+            settings=args.settings,
         )
         convert(options, console)  # type: ignore[arg-type]
         return 0

@@ -27,6 +27,7 @@ class MotionClip:
         source: the file the clip was read from, for messages.
         skeleton: the foreign skeleton, with offsets in metres in the rest pose; None for a robot's bodies.
         rig: name of the kind of skeleton where it was recognised (``puffer_phc.motions.formats.rigs``), else empty.
+        loops: the file says that the motion begins anew at its end.
     """
 
     name: str
@@ -37,6 +38,7 @@ class MotionClip:
     source: str = field(default="", compare=False)
     skeleton: Skeleton | None = field(default=None, compare=False)
     rig: str = field(default="", compare=False)
+    loops: bool = field(default=False, compare=False)
 
     @property
     def num_frames(self) -> int:

@@ -21,9 +21,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from puffer_phc.errors import InputError
 from puffer_phc.motions.clip import MotionClip
 from puffer_phc.motions.conversion_files import (
-    ROBOTS,
     ConversionOptions,
     Job,
+    build_robot,
     finished,
     list_jobs,
     row_dict,
@@ -167,14 +167,12 @@ def _start_worker() -> None:
     torch.set_num_threads(1)
 
 
-@cache
-def _robot(name: str) -> Robot:
-    return ROBOTS[name]()
+_robot = cache(build_robot)
 
 
 def _convert_file(options: ConversionOptions, overrides: Mapping[str, str], job: Job) -> list[Row]:
     """Convert one file, write its clips and then the record that says so."""
-    robot = _robot(options.robot)
+    robot = _robot(options.robot, options.settings)
     rows: list[Row] = []
     kept: list[MotionClip] = []
     try:

@@ -17,11 +17,28 @@ from puffer_phc.motions.formats import SourceOptions, find_reader, is_companion,
 from puffer_phc.motions.formats.arrays import write_atomic
 from puffer_phc.motions.quality import ClipQuality
 from puffer_phc.motions.quality_report import Row
+from puffer_phc.robots.amp_humanoid import amp_humanoid_robot
+from puffer_phc.robots.mjcf import mjcf_robot
 from puffer_phc.robots.robot import Robot
 from puffer_phc.robots.smpl import smpl_robot
 
-ROBOTS: dict[str, Callable[[], Robot]] = {"smpl": smpl_robot}
+ROBOTS: dict[str, Callable[[], Robot]] = {"smpl": smpl_robot, "amp_humanoid": amp_humanoid_robot}
 """Robots that motions can be converted for, by name."""
+
+
+def build_robot(name: str, settings: Path | None) -> Robot:
+    """The robot called ``name``, or of the MJCF file of that name with its ``settings``.
+
+    Raises:
+        InputError: the MJCF or the settings are wrong.
+    """
+    return mjcf_robot(name, settings) if is_mjcf(name) else ROBOTS[name]()
+
+
+def is_mjcf(robot: str) -> bool:
+    """Whether ``robot`` is a file instead of a name."""
+    return robot.endswith(".xml")
+
 
 VERSION = 1
 """Of what conversion does: files converted by another version are converted again."""
@@ -37,7 +54,8 @@ class ConversionOptions:
     Attributes:
         source: a motion file or a folder, searched recursively.
         out: folder for the results; for a single file also the name of the ``.npz``.
-        robot: name of the robot, see :data:`ROBOTS`.
+        robot: name of the robot, see :data:`ROBOTS`, or its MJCF file.
+        settings: YAML file that belongs to an MJCF.
         target_fps: frame rate of the results.
         told: what is known about the files and they do not say.
         joint_map: a file with lines ``robot body: source joint``.
@@ -57,10 +75,14 @@ class ConversionOptions:
     keep_rejected: bool = False
     workers: int = 0
     report: Path | None = None
+    settings: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.robot not in ROBOTS:
-            raise InputError("--robot", f"there is no robot {self.robot!r}", f"choose one of {', '.join(ROBOTS)}")
+        if self.robot not in ROBOTS and not is_mjcf(self.robot):
+            choices = f"choose one of {', '.join(ROBOTS)}, or give an MJCF file (.xml)"
+            raise InputError("--robot", f"there is no robot {self.robot!r}", choices)
+        if is_mjcf(self.robot):
+            build_robot(self.robot, self.settings)  # says what is wrong before any work is done
         if not math.isfinite(self.target_fps) or self.target_fps <= 0:
             raise InputError("--target-fps", f"is {self.target_fps}", "frames per second must be a number above 0")
         if self.workers < 0:
@@ -126,8 +148,13 @@ def _key(options: ConversionOptions, overrides: Mapping[str, str], path: Path) -
             digest.update(block)
     beside = sorted(other for other in path.parent.iterdir() if other.is_file() and is_companion(other))
     facts = [VERSION, options.robot, options.target_fps, options.clean, options.keep_rejected, str(options.told)]
+    facts += [_content(Path(options.robot)), _content(options.settings)] if is_mjcf(options.robot) else []
     facts += [sorted(overrides.items()), [(o.name, o.stat().st_size, o.stat().st_mtime_ns) for o in beside]]
     return hashlib.sha256(f"{digest.hexdigest()}{facts}".encode()).hexdigest()
+
+
+def _content(path: Path | None) -> str:
+    return "" if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _record_path(options: ConversionOptions, job: Job) -> Path:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from poselib.rotations import quat_rotate
-from puffer_phc.robots.robot import Geoms
+from puffer_phc.robots.geoms import Geoms
 
 _CONTACT_QUANTILE = 0.1
 _SMOOTHING_S = 0.1

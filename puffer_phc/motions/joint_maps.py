@@ -20,11 +20,13 @@ from puffer_phc.motions.formats.text import read_bytes
 Side = Literal["L", "R"]
 SIDES: tuple[Side, Side] = ("L", "R")
 
-_KNEE = r"(leg|lowerleg|lowleg|knee|tibia|shin|calf|shank)(joint|\d*)"
-_ELBOW = r"(forearm|elbow|radius|lowerarm|lowarm|lradius)(joint|\d*)"
-_HEAD = r"head(\d*)|skull"
+_KNEE = r"(leg|lowerleg|lowleg|knee|tibia|shin|calf|shank)(joint|link|\d*)"
+_ELBOW = r"(forearm|elbow|radius|lowerarm|lowarm|lradius)(joint|link|\d*)"
+_HEAD = r"head(\d*)|head(link\w*)|skull"
+_TURN = re.compile(r"pitch|roll|yaw")  # robots: one of several bodies that are one joint of a human
 _SIDE_NAMES = {"L": ("left", "l"), "R": ("right", "r")}
 _MAX_BYTES = 1 << 16
+_ONE_ANKLE = 0.03  # m: bodies this near below the shin are parts of one ankle
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Anatomy:
         spine: from the first joint above the pelvis to the one that carries the arms; may be empty.
         neck: from the first joint above the chest to the head; may be empty.
         collar, thigh, shin, foot, toe, upper_arm, forearm, hand: single bodies where the skeleton has them.
+        above: of thighs, upper arms and feet that are the last of several bodies in one joint: the ones before.
     """
 
     spine: tuple[int, ...] = ()
@@ -47,6 +50,11 @@ class Anatomy:
     upper_arm: Mapping[Side, int] = field(default_factory=dict)
     forearm: Mapping[Side, int] = field(default_factory=dict)
     hand: Mapping[Side, int] = field(default_factory=dict)
+    above: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+
+    def top(self, body: int) -> int:
+        """The first body of the joint that ``body`` is the last of."""
+        return (*self.above.get(body, ()), body)[0]
 
 
 @dataclass(frozen=True)
@@ -75,7 +83,10 @@ def anatomy(skeleton: Skeleton) -> Anatomy:
     head = next((i for i, name in enumerate(skeleton.names) if re.fullmatch(_HEAD, _plain(name))), None)
     thigh = {side: parents[shin[side]] for side in SIDES}
     upper_arm = {side: parents[forearm[side]] for side in SIDES}
-    foot = _first_children(skeleton, shin)
+    foot = {side: _ankle_end(skeleton, body) for side, body in _first_children(skeleton, shin).items()}
+    above = {body: _joint_above(skeleton, body) for body in (*thigh.values(), *upper_arm.values())}
+    above |= {body: _path(parents, shin[side], parents[body]) for side, body in foot.items()}
+    collar = {side: parents[(*above[body], body)[0]] for side, body in upper_arm.items()}
     return Anatomy(
         spine=_path(parents, 0, chest),
         neck=_path(parents, chest, head) if head is not None else (),
@@ -83,11 +94,33 @@ def anatomy(skeleton: Skeleton) -> Anatomy:
         shin=shin,
         foot=foot,
         toe=_first_children(skeleton, foot),
-        collar={side: parents[upper_arm[side]] for side in SIDES if parents[upper_arm[side]] != chest},
+        collar={side: body for side, body in collar.items() if body != chest},
         upper_arm=upper_arm,
         forearm=forearm,
         hand=_first_children(skeleton, forearm),
+        above=above,
     )
+
+
+def _joint_above(skeleton: Skeleton, body: int) -> tuple[int, ...]:
+    """Bodies that turn a limb together with ``body``, from the first on: ``hip_pitch, hip_roll`` of ``hip_yaw``."""
+    found: list[int] = []
+    parent = skeleton.parents[body]
+    while _TURN.search(_plain(skeleton.names[body])) and _TURN.search(_plain(skeleton.names[parent])):
+        if re.match("waist|torso", _plain(skeleton.names[parent])):
+            break
+        found.insert(0, parent)
+        parent = skeleton.parents[parent]
+    return tuple(found)
+
+
+def _ankle_end(skeleton: Skeleton, body: int) -> int:
+    """The last of the bodies that stand in one ankle."""
+    while True:
+        children = [child for child, parent in enumerate(skeleton.parents) if parent == body]
+        if len(children) != 1 or float(skeleton.offsets[children[0]].norm()) > _ONE_ANKLE:
+            return body
+        body = children[0]
 
 
 def pair_up(source: Anatomy, target: Anatomy) -> JointMap:
@@ -109,7 +142,8 @@ def pair_up(source: Anatomy, target: Anatomy) -> JointMap:
         for part in ("thigh", "shin", "foot", "toe", "upper_arm", "forearm", "hand"):
             mine, theirs = getattr(target, part), getattr(source, part)
             if side in mine and side in theirs:
-                drivers[mine[side]] = Driver(theirs[side])
+                for body in (*target.above.get(mine[side], ()), mine[side]):
+                    drivers[body] = Driver(theirs[side])
     return drivers
 
 

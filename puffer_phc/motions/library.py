@@ -9,15 +9,17 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from puffer_phc.errors import InputError
 from puffer_phc.motions.clip import MotionClip
 from puffer_phc.motions.ground import contact_lift, first_frames_lift, lowest_point
-from puffer_phc.motions.loading import check_bodies
+from puffer_phc.motions.same_body import on_robot
 from puffer_phc.motions.tables import ClipFrames, CompactTable, FrameTable, FullTable, Moment
 from puffer_phc.robots.robot import Robot
 from puffer_phc.robots.state import BodyState, MotionState
 
 HeightFix = Literal["contact", "first_frames", "off"]
 Storage = Literal["auto", "full", "compact"]
+Velocity = Literal["smooth", "forward"]
 COMPACT_FROM = 1 << 20
 """Frames (9.7 hours at 30 Hz) from which ``auto`` storage is compact: in full they would take 2.3 GB."""
 _EPS = float(torch.finfo(torch.float32).eps)
@@ -25,11 +27,12 @@ _EPS = float(torch.finfo(torch.float32).eps)
 
 @dataclass(frozen=True)
 class ClipIndex:
-    """Names, frame counts (C,) and frame rates (C,) of the clips, in table order."""
+    """Names, frame counts (C,) and frame rates (C,) of the clips in table order, and which (C,) loop, if any do."""
 
     names: tuple[str, ...]
     num_frames: Tensor
     fps: Tensor
+    loops: Tensor | None = None
 
 
 class MotionLibrary:
@@ -41,6 +44,7 @@ class MotionLibrary:
         duration: (C,) s, time of the last frame.
         num_frames: (C,) int64.
         fps: (C,).
+        loops: (C,) bool, clips that their files say begin anew at their end.
         weights: (C,) how often each clip is drawn, or None for all alike.
         table: the frames.
     """
@@ -55,6 +59,7 @@ class MotionLibrary:
         height_fix: HeightFix = "contact",
         storage: Storage = "auto",
         weights: Sequence[float] | None = None,
+        velocity: Velocity = "smooth",
     ) -> None:
         """Compute bodies and velocities of every clip and pack them.
 
@@ -66,21 +71,27 @@ class MotionLibrary:
                 ``off`` trusts the file.
             storage: ``full`` is fastest, ``compact`` a quarter of it; ``auto`` is full below :data:`COMPACT_FROM`.
             weights: (C,) how often each clip is drawn, relative to others; None for all alike.
+            velocity: ``smooth`` is PHC's, smoothed and interpolated; ``forward`` is MimicKit's, the step to the next
+                frame, held until then. Compact tables have only the first.
 
         Raises:
-            InputError: a clip has other bodies than the robot.
+            InputError: a clip has other bodies than the robot, or compact tables should hold forward velocities.
         """
         device = torch.device(device)
         index = index_of(clips)
         if weights is not None and len(set(weights)) > 1:
             self.weights = torch.tensor(weights, dtype=torch.float32, device=device)
+        forward = velocity == "forward"
         compact = storage == "compact" or (storage == "auto" and int(index.num_frames.sum()) >= COMPACT_FROM)
+        if compact and forward:
+            raise InputError("--env.velocity forward", "is not for compact storage", "use --env.storage full")
         if compact:
             packed = [CompactTable.pack(grounded_frames(clip, robot, height_fix)) for clip in clips]
             arrays = {name: torch.cat([part[name] for part in packed]) for name in packed[0]}
             self._adopt(index, CompactTable(arrays, robot, device), device)
         else:
-            self._adopt(index, FullTable([grounded_frames(clip, robot, height_fix) for clip in clips], device), device)
+            frames = [grounded_frames(clip, robot, height_fix, forward) for clip in clips]
+            self._adopt(index, FullTable(frames, robot, device, held=forward), device)
 
     @classmethod
     def of_table(cls, index: ClipIndex, table: FrameTable, device: torch.device) -> MotionLibrary:
@@ -94,6 +105,7 @@ class MotionLibrary:
         self.names, self.num_clips = index.names, len(index.names)
         self.num_frames, self.fps = index.num_frames.to(device), index.fps.to(device)
         self.duration = (self.num_frames - 1) / self.fps
+        self.loops = torch.zeros_like(self.fps, dtype=torch.bool) if index.loops is None else index.loops.to(device)
         self._first = torch.cumsum(self.num_frames, dim=0) - self.num_frames
 
     def state_at(self, clip_ids: Tensor, times: Tensor) -> MotionState:
@@ -114,7 +126,7 @@ class MotionLibrary:
         return self.table.bodies(self._moment(clip_ids, times))
 
     def dof_pos_at(self, clip_ids: Tensor, times: Tensor) -> Tensor:
-        """Joint coordinates (N, D) rad alone: the exponential map of every interpolated local rotation."""
+        """Joint coordinates (N, D) rad alone, of the interpolated local rotations."""
         return self.table.dof_pos(self._moment(clip_ids, times))
 
     def _moment(self, clip_ids: Tensor, times: Tensor) -> Moment:
@@ -140,19 +152,20 @@ def index_of(clips: Sequence[MotionClip]) -> ClipIndex:
         tuple(clip.name for clip in clips),
         torch.tensor([clip.num_frames for clip in clips]),
         torch.tensor([clip.fps for clip in clips], dtype=torch.float32),
+        torch.tensor([clip.loops for clip in clips]),
     )
 
 
-def grounded_frames(clip: MotionClip, robot: Robot, height_fix: HeightFix) -> ClipFrames:
-    """Frames of one clip, put on the floor.
+def grounded_frames(clip: MotionClip, robot: Robot, height_fix: HeightFix, forward: bool = False) -> ClipFrames:
+    """Frames of one clip, put on the floor; ``forward`` as in :meth:`ClipFrames.of`.
 
     Raises:
         InputError: the clip has other bodies than the robot.
     """
-    check_bodies(clip, robot.body_names)
+    clip = on_robot(clip, robot)
     body_pos, body_rot = robot.skeleton.forward_kinematics(clip.root_pos, clip.local_rot)
     if height_fix != "off":
         lowest = lowest_point(robot.geoms, body_pos, body_rot)
         lift = contact_lift(lowest, clip.fps) if height_fix == "contact" else first_frames_lift(lowest)
         body_pos = body_pos + lift[:, None, None] * body_pos.new_tensor([0.0, 0.0, 1.0])
-    return ClipFrames.of(clip.local_rot, body_pos, body_rot, clip.fps, robot)
+    return ClipFrames.of(clip.local_rot, body_pos, body_rot, clip.fps, robot, forward)

@@ -10,6 +10,7 @@
         weight: 2.0                # how often its clips are drawn, relative to others; 1 by default
         sha256: 24d6cce5...        # 64 digits; checked where given
         fps: 120                   # instead of what the file says
+        category: walk             # kind of motion, for the tables of an evaluation
       - more/jump.bvh
 """
 
@@ -36,7 +37,7 @@ ALL = "all"
 SUFFIXES = (".yaml", ".yml")
 
 _TOP = ("format", "version", "files")
-_KEYS = ("path", "split", "weight", "sha256", "fps")
+_KEYS = ("path", "split", "weight", "sha256", "fps", "category")
 _WORD = re.compile(r"[\w.-]+")
 _FPS = (0.1, 10_000.0)
 _BLOCK = 1 << 20
@@ -53,6 +54,7 @@ class Entry:
         sha256: checksum in hexadecimal, or empty.
         fps: frames per second instead of what the file says, or None.
         line: where the manifest names it, for messages.
+        category: kind of motion, or empty.
     """
 
     path: str
@@ -61,6 +63,7 @@ class Entry:
     sha256: str = ""
     fps: float | None = None
     line: int = 0
+    category: str = ""
 
 
 def is_manifest(path: str | Path) -> bool:
@@ -151,6 +154,7 @@ def write_manifest(path: str | Path, entries: Iterable[Entry]) -> None:
         lines += [f"    weight: {entry.weight!r}"] if entry.weight != 1.0 else []
         lines += [f"    sha256: {entry.sha256}"] if entry.sha256 else []
         lines += [f"    fps: {entry.fps!r}"] if entry.fps is not None else []
+        lines += [f"    category: {quoted(entry.category)}"] if entry.category else []
     _check_twice(path, [replace(entry, line=0) for entry in entries])
     try:
         write_atomic(path, lambda file: file.write(("\n".join(lines) + "\n").encode()))
@@ -213,7 +217,8 @@ def _entry(path: Path, item: Item) -> Entry:
     weight, fps = (_number(path, key, values[key]) if key in values else None for key in ("weight", "fps"))
     if fps is not None and not _FPS[0] <= fps <= _FPS[1]:
         raise InputError(path, f"line {values['fps'].line}: fps is {fps:g}", f"give {_FPS[0]:g} to {_FPS[1]:g}")
-    return Entry(name, split.text, 1.0 if weight is None else weight, sha256.text.lower(), fps, item.line)
+    category = " ".join(values["category"].text.split()) if "category" in values else ""
+    return Entry(name, split.text, 1.0 if weight is None else weight, sha256.text.lower(), fps, item.line, category)
 
 
 def _number(path: Path, key: str, value: Scalar) -> float:

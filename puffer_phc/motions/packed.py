@@ -6,7 +6,7 @@ The file is a torch archive of plain tensors and strings, read without running a
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,14 @@ def write_packed(path: Path, clips: Iterable[MotionClip], robot: Robot, height_f
     return index
 
 
-def open_packed(path: str | Path, robot: Robot, device: torch.device, rank: int = 0, ranks: int = 1) -> MotionLibrary:
+def open_packed(
+    path: str | Path,
+    robot: Robot,
+    device: torch.device,
+    rank: int = 0,
+    ranks: int = 1,
+    names: Sequence[str] | None = None,
+) -> MotionLibrary:
     """The library in a packed file; on a CPU its frames stay in the file until they are looked up.
 
     Args:
@@ -81,18 +88,20 @@ def open_packed(path: str | Path, robot: Robot, device: torch.device, rank: int 
         robot: must have the bodies that the file was made for.
         device: where the library lives.
         rank, ranks: every ``ranks``-th clip from ``rank`` on is taken.
+        names: only these clips, in this order; white space in names counts as one blank.
 
     Raises:
-        InputError: the file is missing, damaged, of another robot, or has fewer clips than ranks.
+        InputError: the file is missing, damaged, of another robot, lacks a clip, or there are fewer than ranks.
     """
     data = _read(Path(path))
     if data.get("body_names") != list(robot.body_names):
         raise InputError(path, f"is packed for robot {data.get('robot')!r}, not {robot.name!r}", _REMEDY)
     index, arrays = _checked(Path(path), data, robot)
-    if ranks > 1:
-        if len(index.names) < ranks:
-            raise InputError(path, f"{len(index.names)} clips cannot be shared among {ranks} ranks", "use fewer ranks")
-        index, arrays = _every(index, arrays, rank, ranks)
+    which = list(range(len(index.names))) if names is None else _places(path, index, names)
+    if len(which) < ranks:
+        raise InputError(path, f"{len(which)} clips cannot be shared among {ranks} ranks", "use fewer ranks")
+    if ranks > 1 or names is not None:
+        index, arrays = _only(index, arrays, which[rank::ranks])
     return MotionLibrary.of_table(index, CompactTable(arrays, robot, device), device)
 
 
@@ -141,9 +150,19 @@ def _checked(path: Path, data: dict[str, Any], robot: Robot) -> tuple[ClipIndex,
     return ClipIndex(tuple(names), num_frames, fps), {name: arrays[name] for name in _DTYPES}
 
 
-def _every(index: ClipIndex, arrays: dict[str, Tensor], rank: int, ranks: int) -> tuple[ClipIndex, dict[str, Tensor]]:
-    """Every ``ranks``-th clip, copied out of the file."""
+def _places(path: str | Path, index: ClipIndex, names: Sequence[str]) -> list[int]:
+    """Where the clips called ``names`` are."""
+    known = {" ".join(name.split()): place for place, name in enumerate(index.names)}
+    for name in names:
+        if name not in known:
+            raise InputError(path, f"it has no clip {name!r}", f"it has {', '.join(list(known)[:5])}, ...")
+    return [known[name] for name in names]
+
+
+def _only(index: ClipIndex, arrays: dict[str, Tensor], which: Sequence[int]) -> tuple[ClipIndex, dict[str, Tensor]]:
+    """Some clips, copied out of the file."""
     ends = index.num_frames.cumsum(0).tolist()
-    spans = [slice(end - count, end) for end, count in zip(ends, index.num_frames.tolist(), strict=True)][rank::ranks]
-    chosen = {name: torch.cat([array[span] for span in spans]) for name, array in arrays.items()}
-    return ClipIndex(index.names[rank::ranks], index.num_frames[rank::ranks], index.fps[rank::ranks]), chosen
+    spans = [slice(end - count, end) for end, count in zip(ends, index.num_frames.tolist(), strict=True)]
+    chosen = {name: torch.cat([array[spans[clip]] for clip in which]) for name, array in arrays.items()}
+    clips = torch.tensor(which)
+    return ClipIndex(tuple(index.names[clip] for clip in which), index.num_frames[clips], index.fps[clips]), chosen

@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 
 from poselib.motion import gaussian_smooth
+from puffer_phc.motions.bending import dof_limits
 from puffer_phc.motions.clip import MotionClip
 from puffer_phc.motions.contacts import Contacts, Foot, feet_of, find_contacts
 from puffer_phc.motions.feet import plan_feet
 from puffer_phc.motions.fitting import fit
 from puffer_phc.motions.joint_maps import Anatomy
 from puffer_phc.motions.quality import shape_points
+from puffer_phc.robots.joints import REST, joint_rows
 from puffer_phc.robots.robot import Robot
 
 _HYPEREXTENSION = 0.05  # rad
@@ -53,12 +55,23 @@ def _lift(robot: Robot, feet: list[Foot], contacts: Contacts, points: Tensor, fp
 
 
 def joint_limits(robot: Robot, parts: Anatomy) -> tuple[Tensor, Tensor]:
-    """Lowest and highest exponential-map components (B, 3) rad: knees that bend one way only.
+    """Lowest and highest exponential-map components (B, 3) rad: knees that bend one way only, and hinges.
 
-    Elbows have no limit here: next to the forearm's twist the components of a rotation vector do not show their bend.
+    Hinges count that turn about an axis of their body. Elbows that are ball joints have no limit here: next to the
+    forearm's twist the components of a rotation vector do not show their bend.
     """
     low = torch.full((robot.num_bodies, 3), -torch.inf, dtype=torch.float64)
     high = torch.full((robot.num_bodies, 3), torch.inf, dtype=torch.float64)
-    for shin in parts.shin.values():
-        low[shin, 1] = -_HYPEREXTENSION  # flexion is positive about y, to the left
+    if robot.joints.all_balls:
+        for shin in parts.shin.values():
+            low[shin, 1] = -_HYPEREXTENSION  # flexion is positive about y, to the left
+        return low, high
+    dof, (lowest, highest) = 0, dof_limits(robot)
+    for body, row in enumerate(joint_rows(robot.model), start=1):
+        width = 3 if row.ball else len(row.axes)
+        if width == 1 and row.rest == REST and max(row.axes[0]) == 1.0:
+            low[body] = high[body] = 0.0
+            axis = row.axes[0].index(1.0)
+            low[body, axis], high[body, axis] = lowest[dof], highest[dof]
+        dof += width
     return low, high

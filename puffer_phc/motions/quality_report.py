@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import io
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -17,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from puffer_phc.motions.quality import ClipQuality
+from puffer_phc.page import INK, svg
 
 
 class Metric(NamedTuple):
@@ -42,7 +42,6 @@ METRICS = (
 )
 _PLOTTED = ("penetration_p99", "skate", "joint_speed_max", "self_collision")
 _COLOURS = {"before": "#b45309", "after": "#0d9488"}  # 3:1 or better on white and on near-black
-_INK = "#123457"  # stands in for the page's text colour in pictures
 _LISTED = 12
 
 
@@ -180,7 +179,6 @@ def _clips(rows: Sequence[Row]) -> str:
 
 def _histogram(rows: Sequence[Row], metric: Metric) -> str:
     """A picture of one measurement over all clips, as SVG in the page's own colours."""
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     named = dict(zip(("before", "after") if len(_picks(rows)) > 1 else ("after",), _picks(rows), strict=True))
@@ -194,31 +192,18 @@ def _histogram(rows: Sequence[Row], metric: Metric) -> str:
         axes.hist(np.minimum(values, top), bins=list(bins), histtype="stepfilled", alpha=0.35, color=_COLOURS[when])
         axes.hist(np.minimum(values, top), bins=list(bins), histtype="step", color=_COLOURS[when], label=when)
     if metric.bar is not None:
-        axes.axvline(metric.bar, color=_INK, linestyle=":", linewidth=1.2, label=f"bar {metric.bar:g}")
-    axes.set_xlabel(f"{metric.label} ({metric.unit}); last bin: all above", color=_INK)
-    axes.set_ylabel("clips", color=_INK)
-    axes.tick_params(colors=_INK)
-    axes.legend(frameon=False, labelcolor=_INK)
+        axes.axvline(metric.bar, color=INK, linestyle=":", linewidth=1.2, label=f"bar {metric.bar:g}")
+    axes.set_xlabel(f"{metric.label} ({metric.unit}); last bin: all above", color=INK)
+    axes.set_ylabel("clips", color=INK)
+    axes.tick_params(colors=INK)
+    axes.legend(frameon=False, labelcolor=INK)
     for spine in axes.spines.values():
-        spine.set_color(_INK)
-    text = _svg(figure, FigureCanvasSVG)
+        spine.set_color(INK)
+    text = svg(figure)
     medians = ", ".join(f"{when} {np.median(v):.{metric.digits}f}" for when, v in groups.items() if len(v))
     label = html.escape(f"Histogram over clips of {metric.label} in {metric.unit}; medians: {medians or 'none'}", True)
     described = f'<svg role="img" aria-label="{label}" '
     return f"<figure>{text.replace('<svg ', described, 1)}</figure>"
-
-
-def _svg(figure: object, canvas: Callable[..., object]) -> str:
-    """The figure's SVG element, equal for equal pictures, drawn in the page's text colour."""
-    import matplotlib
-
-    buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "puffer-phc", "svg.fonttype": "none", "font.family": "sans-serif"}):
-        canvas(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})  # type: ignore[attr-defined]
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :].replace(_INK, "currentColor")
-    # The figure's and the axes' white backgrounds would glare on a dark page.
-    return text.replace("fill: #ffffff", "fill: none")
 
 
 def _picks(rows: Sequence[Row]) -> list[Callable[[Row], ClipQuality | None]]:

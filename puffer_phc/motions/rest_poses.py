@@ -112,13 +112,17 @@ def _from_bones(source: Skeleton, source_parts: Anatomy, target: Skeleton, targe
     result: dict[int, Tensor] = {}
     for part, child in (("thigh", "shin"), ("shin", "foot"), ("upper_arm", "forearm"), ("forearm", "hand")):
         for side in SIDES:
-            wanted = _bone(source, getattr(source_parts, child).get(side))
-            given = _bone(target, getattr(target_parts, child).get(side))
+            wanted = _bone(source, source_parts, getattr(source_parts, child).get(side))
+            given = _bone(target, target_parts, getattr(target_parts, child).get(side))
             body = getattr(target_parts, part).get(side)
             if body is not None and wanted is not None and given is not None:
-                result[body] = _between(given, wanted)
+                turn = _between(given, wanted)
+                result |= {one: turn for one in (*target_parts.above.get(body, ()), body)}
     for side in SIDES:
-        toes = _bone(source, source_parts.toe.get(side)), _bone(target, target_parts.toe.get(side))
+        toes = (
+            _bone(source, source_parts, source_parts.toe.get(side)),
+            _bone(target, target_parts, target_parts.toe.get(side)),
+        )
         foot, toe = target_parts.foot.get(side), target_parts.toe.get(side)
         if foot is not None and toe is not None and toes[0] is not None and toes[1] is not None:
             flat = torch.tensor((1.0, 1.0, 0.0), dtype=torch.float64)
@@ -129,11 +133,13 @@ def _from_bones(source: Skeleton, source_parts: Anatomy, target: Skeleton, targe
     return result
 
 
-def _bone(skeleton: Skeleton, child: int | None) -> Tensor | None:
-    """Rest offset (3,) m of a body in its parent, None if it has no length."""
+def _bone(skeleton: Skeleton, parts: Anatomy, child: int | None) -> Tensor | None:
+    """Vector (3,) m at rest from the joint above to that of ``child``, None if it has no length."""
     if child is None:
         return None
-    offset = skeleton.offsets[child].double()
+    limb = skeleton.parents[parts.top(child)]
+    steps = (*(*parts.above.get(limb, ()), limb)[1:], *parts.above.get(child, ()), child)
+    offset = skeleton.offsets[list(steps)].double().sum(dim=0)
     return offset if float(offset.norm()) > 1e-4 else None
 
 

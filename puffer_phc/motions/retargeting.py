@@ -12,12 +12,15 @@ from poselib.motion import SkeletonMotion
 from poselib.rotations import quat_identity, quat_mul, quat_normalize, quat_rotate, quat_slerp
 from poselib.skeleton import Skeleton
 from puffer_phc.errors import InputError
+from puffer_phc.motions.bending import bend
 from puffer_phc.motions.checks import MIN_FRAMES, check_bodies, check_clip
 from puffer_phc.motions.cleaning import fill_held_frames, mend_jumps, mend_root, untwist
 from puffer_phc.motions.clip import MotionClip
-from puffer_phc.motions.joint_maps import Anatomy, JointMap, anatomy, joint_map, without
+from puffer_phc.motions.formats.known_skeletons import amp_humanoid_skeleton, smpl_skeleton
+from puffer_phc.motions.joint_maps import SIDES, Anatomy, JointMap, anatomy, joint_map, without
 from puffer_phc.motions.planting import plant
 from puffer_phc.motions.rest_poses import RIG_MAPS, has_table, rest_alignment
+from puffer_phc.robots.joints import joint_rows
 from puffer_phc.robots.robot import Robot
 
 
@@ -35,12 +38,14 @@ def transfer(clip: MotionClip, robot: Robot, overrides: Mapping[str, str] | None
     Raises:
         InputError: the clip's joints cannot be mapped; the message names what is missing and ``--joint-map``.
     """
+    clip = with_skeleton(clip, robot)
     if clip.skeleton is None:
         check_bodies(clip, robot.body_names)
-        return clip
-    source, target = clip.skeleton, robot.skeleton
+        return bend(clip, robot)
+    source, (target, upright) = clip.skeleton, _upright(robot)
     try:
         known = RIG_MAPS.get(clip.rig, {}) if has_table(clip.rig, target) else {}
+        known = known | {body: joint for body, joint in robot.joint_map.items() if joint in ("", *source.names)}
         drivers = joint_map(source, target, {**known, **(overrides or {})})
         source_parts, target_parts = anatomy(source), anatomy(target)
     except ValueError as error:
@@ -53,14 +58,57 @@ def transfer(clip: MotionClip, robot: Robot, overrides: Mapping[str, str] | None
     scale = _leg_length(target, target_parts) / _leg_length(source, source_parts)
     hips = scale * _middle(body_pos, source_parts)
     offset = _middle(target.forward_kinematics(hips.new_zeros(3), quat_identity(len(target)).double())[0], target_parts)
-    return MotionClip(
+    turned = rotations if upright is None else quat_mul(rotations, upright)
+    moved = MotionClip(
         name=clip.name,
         fps=clip.fps,
         body_names=robot.body_names,
         root_pos=hips - quat_rotate(rotations[:, 0], offset.expand_as(hips)),
-        local_rot=target.global_to_local(rotations),
+        local_rot=robot.skeleton.global_to_local(turned),
         source=clip.source,
     )
+    return bend(moved, robot, *_weighed(robot, drivers, target_parts))
+
+
+def _upright(robot: Robot) -> tuple[Skeleton, Tensor | None]:
+    """The robot's skeleton with body frames that are all upright at zero joint angles, and what turns them (B, 4).
+
+    Robots of MJCF files may have leaning frames; None where no frame leans.
+    """
+    skeleton = robot.skeleton
+    rest = robot.local_rot_from_dof(quat_identity(1, dtype=torch.float64)[0], torch.zeros(robot.num_dofs).double())
+    pos, rot = skeleton.forward_kinematics(torch.zeros(3, dtype=torch.float64), rest)
+    if robot.joints.all_balls or float(rot[:, 0].abs().min()) > 1.0 - 1e-12:
+        return skeleton, None
+    offsets = pos - pos[[0, *skeleton.parents[1:]]]
+    return Skeleton(skeleton.names, skeleton.parents, offsets), rot
+
+
+def _weighed(robot: Robot, drivers: JointMap, parts: Anatomy) -> tuple[Tensor, Tensor]:
+    """Which bodies (B,) bool must keep their rotation, and which their place, when joints are bent.
+
+    Knees and elbows that are hinges follow from where feet and hands are; several bodies in one joint share its turn.
+    """
+    steered = torch.zeros(robot.num_bodies, dtype=torch.bool)
+    steered[list(drivers)] = True
+    single = [body for body, row in enumerate(joint_rows(robot.model), start=1) if len(row.axes) == 1]
+    steered[single] = False
+    steered[[0, *parts.spine[-1:], *(foot for foot in parts.foot.values() if foot in drivers)]] = True
+    placed = torch.ones(robot.num_bodies, dtype=torch.bool)
+    for last, first in parts.above.items():
+        placed[list((*first, last)[1:])] = False
+    placed[list(parts.foot.values())] = True
+    return steered, placed
+
+
+def with_skeleton(clip: MotionClip, robot: Robot) -> MotionClip:
+    """``clip``; one of the bodies of another robot that this program knows gets that robot's skeleton."""
+    if clip.skeleton is not None or clip.body_names == robot.body_names:
+        return clip
+    for skeleton, rig in ((smpl_skeleton(), "phc_smpl"), (amp_humanoid_skeleton(), "igym_amp")):
+        if clip.body_names == skeleton.names:
+            return replace(clip, skeleton=skeleton, rig=rig)
+    return clip
 
 
 def _driven(drivers: JointMap, rest: Mapping[int, Tensor], body_rot: Tensor, target: Skeleton) -> Tensor:
@@ -80,13 +128,19 @@ def _driven(drivers: JointMap, rest: Mapping[int, Tensor], body_rot: Tensor, tar
 
 def _leg_length(skeleton: Skeleton, parts: Anatomy) -> float:
     """Mean over both sides of thigh and shin, m."""
-    lengths = [skeleton.offsets[part[side]].norm() for part in (parts.shin, parts.foot) for side in part]
-    return float(torch.stack(lengths).sum()) / 2.0
+    if not any(parts.above.values()):
+        lengths = [skeleton.offsets[part[side]].norm() for part in (parts.shin, parts.foot) for side in part]
+        return float(torch.stack(lengths).sum()) / 2.0
+    pos, _ = skeleton.forward_kinematics(torch.zeros(3).double(), quat_identity(len(skeleton)).double())
+    bones = [(parts.top(parts.thigh[side]), parts.shin[side]) for side in parts.shin]
+    bones += [(parts.shin[side], parts.foot[side]) for side in parts.foot]
+    return sum(float((pos[a] - pos[b]).norm()) for a, b in bones) / 2.0
 
 
 def _middle(body_pos: Tensor, parts: Anatomy) -> Tensor:
     """The point (..., 3) half-way between the hips."""
-    return 0.5 * (body_pos[..., parts.thigh["L"], :] + body_pos[..., parts.thigh["R"], :])
+    left, right = (parts.top(parts.thigh[side]) for side in SIDES)
+    return 0.5 * (body_pos[..., left, :] + body_pos[..., right, :])
 
 
 @dataclass(frozen=True)
@@ -127,7 +181,7 @@ def retarget(
         InputError: the clip is damaged, too short, or of a skeleton that cannot be mapped.
     """
     check_clip(clip)
-    notes = []
+    clip, notes = with_skeleton(clip, robot), []
     root_pos, local_rot, held = fill_held_frames(clip.root_pos, quat_normalize(clip.local_rot))
     if held:
         notes.append(f"{held} held frames interpolated")
@@ -150,7 +204,7 @@ def retarget(
     local_rot, again = mend_jumps(planted.local_rot, planted.fps)
     if jumped + again:
         notes.append(f"{jumped + again} joint jumps mended")
-    return Retargeted(replace(planted, local_rot=local_rot), moved, tuple(notes))
+    return Retargeted(bend(replace(planted, local_rot=local_rot), robot), moved, tuple(notes))
 
 
 def _resampled(clip: MotionClip, robot: Robot, fps: float | None) -> MotionClip:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gymtorch import fused
-from poselib.motion import angular_velocity, dof_velocity, linear_velocity
+from poselib.motion import angular_velocity, linear_velocity
 from poselib.rotations import quat_conj, quat_mul, quat_slerp, quat_to_exp_map
 from puffer_phc.robots.kinematics import TreeKinematics
 from puffer_phc.robots.robot import Robot
@@ -56,7 +56,7 @@ class FrameTable(Protocol):
         ...
 
     def dof_pos(self, moment: Moment) -> Tensor:
-        """Joint coordinates (N, D) rad, the exponential map of every local rotation."""
+        """Joint coordinates (N, D) rad of the local rotations."""
         ...
 
 
@@ -79,17 +79,49 @@ class ClipFrames:
     dof_pos: Tensor
 
     @classmethod
-    def of(cls, local_rot: Tensor, body_pos: Tensor, body_rot: Tensor, fps: float, robot: Robot) -> ClipFrames:
-        """One clip with PHC's velocities, from rotations (T, B, 4), local and world, and positions (T, B, 3)."""
-        bodies = BodyState(body_pos, body_rot, linear_velocity(body_pos, fps), angular_velocity(body_rot, fps))
-        dof_vel = dof_velocity(local_rot[:, 1:], fps).flatten(1)
+    def of(
+        cls,
+        local_rot: Tensor,
+        body_pos: Tensor,
+        body_rot: Tensor,
+        fps: float,
+        robot: Robot,
+        forward: bool = False,
+    ) -> ClipFrames:
+        """One clip from rotations (T, B, 4), local and world, and positions (T, B, 3).
+
+        Velocities of the bodies are PHC's smoothed ones or, with ``forward``, MimicKit's: the step to the next frame,
+        in the last frame the one before.
+        """
+        if forward:
+            vel = _repeat_last(body_pos.diff(dim=0) * fps)
+            ang_vel = _repeat_last(quat_to_exp_map(quat_mul(body_rot[1:], quat_conj(body_rot[:-1]))) * fps)
+        else:
+            vel, ang_vel = linear_velocity(body_pos, fps), angular_velocity(body_rot, fps)
+        bodies = BodyState(body_pos, body_rot, vel, ang_vel)
+        dof_vel = joint_velocity(robot, local_rot, fps)
         return cls(body_pos[:, 0], local_rot, bodies, dof_vel, robot.dof_from_local_rot(local_rot))
 
 
-class FullTable:
-    """Everything precomputed: two gathers and a blend for each query, 2.2 kB a frame for the SMPL body."""
+def joint_velocity(robot: Robot, local_rot: Tensor, fps: float) -> Tensor:
+    """Joint velocities (T, D) rad / s: the turn to the next frame; the last frame repeats the one before (PHC's)."""
+    steps = robot.joints_like(local_rot).steps(local_rot[:-1], local_rot[1:]) * fps
+    return _repeat_last(steps)
 
-    def __init__(self, clips: Sequence[ClipFrames], device: torch.device) -> None:
+
+def _repeat_last(rows: Tensor) -> Tensor:
+    return torch.cat((rows, rows[-1:]))
+
+
+class FullTable:
+    """Everything precomputed: two gathers and a blend for each query, 2.2 kB a frame for the SMPL body.
+
+    With ``held`` velocities are not interpolated: they are those of the frame before each moment.
+    """
+
+    def __init__(self, clips: Sequence[ClipFrames], robot: Robot, device: torch.device, held: bool = False) -> None:
+        self._held = held
+        self._joint_table = robot.joints.to(device, torch.float32)
         self._count = clips[0].local_rot.shape[1]
         self._bodies = torch.cat([self._body_columns(clip) for clip in clips]).to(device)  # (F, 13 B)
         self._joints = torch.cat([self._joint_columns(clip) for clip in clips]).to(device)  # (F, D + 4 B)
@@ -109,7 +141,8 @@ class FullTable:
     def bodies(self, moment: Moment) -> BodyState:
         """See :class:`FrameTable`."""
         linear = 9 * self._count
-        table = self._interpolate(self._bodies, linear, self._count, *moment[:3])
+        held = 6 * self._count if self._held else 0
+        table = self._interpolate(self._bodies, linear, held, self._count, *moment[:3])
         pos, vel, ang_vel = table[:linear].view(3, 3, self._count, -1).unbind(0)
         rot = table[linear:].view(4, self._count, -1)
         return BodyState(*(tensor.permute(2, 1, 0) for tensor in (pos, rot, vel, ang_vel)))
@@ -117,14 +150,15 @@ class FullTable:
     def joints(self, moment: Moment) -> tuple[Tensor, Tensor]:
         """See :class:`FrameTable`."""
         linear = self._joints.shape[1] - 4 * self._count
-        table = self._interpolate(self._joints, linear, self._count, *moment[:3])
+        held = linear if self._held else 0
+        table = self._interpolate(self._joints, linear, held, self._count, *moment[:3])
         return table[linear:].view(4, self._count, -1).permute(2, 1, 0), table[:linear].T
 
     def dof_pos(self, moment: Moment) -> Tensor:
         """See :class:`FrameTable`."""
         if moment.blend is None:
             return self._dof_pos.index_select(0, moment.before)
-        return quat_to_exp_map(self.joints(moment)[0][:, 1:]).flatten(1)
+        return self._joint_table.dofs(self.joints(moment)[0])
 
 
 class CompactTable:
@@ -141,6 +175,7 @@ class CompactTable:
         """Take over arrays of :meth:`pack`, moved to ``device``."""
         self.arrays = {name: array.to(device) for name, array in arrays.items()}
         self._count = robot.num_bodies
+        self._joint_table = robot.joints.to(device, torch.float32)
         self._kinematics = TreeKinematics(robot.skeleton, device)
         self.bytes_per_frame = sum(array[0].numel() * array.element_size() for array in self.arrays.values())
 
@@ -182,7 +217,7 @@ class CompactTable:
         if moment.blend is not None:
             later = self._local_rot(moment.after).permute(2, 1, 0)
             rot = quat_slerp(rot, later, moment.blend[0][:, None, None])
-        return quat_to_exp_map(rot[:, 1:]).flatten(1)
+        return self._joint_table.dofs(rot)
 
     def _bodies_of(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Positions, rotations, velocities (3 or 4, B, N) at table rows (N,)."""
@@ -201,8 +236,8 @@ class CompactTable:
     def _dof_vel(self, rows: Tensor, fps: Tensor) -> Tensor:
         """(N, D): the turn to the next frame; in a clip's last frame the one before it counts again."""
         start = rows - self.arrays["last"].index_select(0, rows).long()
-        now, then = (self._local_rot(row).permute(2, 1, 0)[:, 1:] for row in (start, start + 1))
-        return (quat_to_exp_map(quat_mul(quat_conj(now), then)) * fps[:, None, None]).flatten(1)
+        now, then = (self._local_rot(row).permute(2, 1, 0) for row in (start, start + 1))
+        return self._joint_table.steps(now, then) * fps[:, None]
 
 
 def _columns(tensor: Tensor) -> Tensor:
@@ -210,12 +245,20 @@ def _columns(tensor: Tensor) -> Tensor:
     return tensor.transpose(1, 2).reshape(tensor.shape[0], -1)
 
 
-def _interpolate(table: Tensor, linear: int, count: int, before: Tensor, after: Tensor, blend: Tensor | None) -> Tensor:
-    """Rows of ``table`` (F, W) as columns (W, N): the first ``linear`` entries lerped, the other 4 x count slerped."""
+def _interpolate(
+    table: Tensor, linear: int, held: int, count: int, before: Tensor, after: Tensor, blend: Tensor | None
+) -> Tensor:
+    """Rows of ``table`` (F, W) as columns (W, N).
+
+    The first ``linear`` entries are lerped but for the last ``held`` of them, which are those of the row before; the
+    other 4 x count are slerped.
+    """
     a = table.index_select(0, before).T.contiguous()
     if blend is None:
         return a
     b = table.index_select(0, after).T.contiguous()
     quat_a, quat_b = (x[linear:].view(4, count, -1).permute(2, 1, 0) for x in (a, b))
     quat = quat_slerp(quat_a, quat_b, blend[0][:, None, None])
-    return torch.cat((torch.lerp(a[:linear], b[:linear], blend), quat.permute(2, 1, 0).reshape(4 * count, -1)))
+    lerped = linear - held
+    between = torch.lerp(a[:lerped], b[:lerped], blend)
+    return torch.cat((between, a[lerped:linear], quat.permute(2, 1, 0).reshape(4 * count, -1)))

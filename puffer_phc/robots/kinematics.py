@@ -1,4 +1,4 @@
-"""Body poses and velocities of a ball-jointed tree, batched in torch.
+"""Body poses and velocities of a humanoid, batched in torch.
 
 MuJoCo's own derived fields are one physics step old after a step, and its cheapest refresh (``mjSTAGE_VEL``) also
 finds contacts and factorises the mass matrix. This computes just what the environment reads, in a third of the time
@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from poselib.skeleton import Skeleton
+from puffer_phc.robots.blocks import cross, multiply, rotate
+from puffer_phc.robots.joints import JointTable
 from puffer_phc.robots.state import BodyState
 
 
@@ -22,7 +24,15 @@ class TreeKinematics:
     constant matrix. All work is done component by component on (B, N) blocks, see :mod:`puffer_phc.robots.state`.
     """
 
-    def __init__(self, skeleton: Skeleton, device: torch.device) -> None:
+    def __init__(self, skeleton: Skeleton, device: torch.device, joints: JointTable | None = None) -> None:
+        """Tables for one tree.
+
+        Args:
+            skeleton: the tree.
+            device: where states are.
+            joints: of all bodies but the root; None for ball joints without rest rotations.
+        """
+        self._joints = None if joints is None or joints.all_balls else joints.to(device, torch.float32)
         parents = list(skeleton.parents)
         count = len(parents)
         ancestors = torch.zeros(count, count)  # [body, a] = 1 where a is body or above it, the root left out
@@ -46,22 +56,29 @@ class TreeKinematics:
         return rounds
 
     def __call__(self, qpos: Tensor, qvel: Tensor) -> BodyState:
-        """Bodies at float32 positions (N, 7 + 4 (B - 1)) and velocities (N, 6 + 3 (B - 1)) in MuJoCo's layout."""
-        envs, count = qpos.shape[0], len(self._parents)
-        local_rot = qpos[:, 3:].reshape(envs, count, 4).permute(2, 1, 0).contiguous()
-        joint_vel = qvel[:, 3:].reshape(envs, count, 3).permute(2, 1, 0).contiguous()  # own frame, relative to parent
+        """Bodies at float32 positions (N, nq) and velocities (N, nv) in MuJoCo's layout."""
+        local_rot, joint_vel = self._joint_motion(qpos, qvel)
         root_pos, root_vel = qpos[:, :3].T[:, None], qvel[:, :3].T[:, None]
 
         rot, arm = self._chain(local_rot)
-        joint_vel = _rotate(rot, joint_vel)
+        joint_vel = rotate(rot, joint_vel)
         ang_vel = torch.matmul(self._ancestors, joint_vel) + joint_vel[:, :1]
-        arm_vel = _cross(ang_vel.index_select(1, self._parents), arm)
+        arm_vel = cross(ang_vel.index_select(1, self._parents), arm)
         return BodyState(
             pos=(torch.matmul(self._ancestors, arm) + root_pos).permute(2, 1, 0),
             rot=rot.permute(2, 1, 0),
             vel=(torch.matmul(self._ancestors, arm_vel) + root_vel).permute(2, 1, 0),
             ang_vel=ang_vel.permute(2, 1, 0),
         )
+
+    def _joint_motion(self, qpos: Tensor, qvel: Tensor) -> tuple[Tensor, Tensor]:
+        """Local rotations (4, B, N) and velocities relative to the parent in each body's own frame (3, B, N)."""
+        envs, count = qpos.shape[0], len(self._parents)
+        if self._joints is None:
+            local_rot = qpos[:, 3:].reshape(envs, count, 4).permute(2, 1, 0).contiguous()
+            return local_rot, qvel[:, 3:].reshape(envs, count, 3).permute(2, 1, 0).contiguous()
+        rot, vel = self._joints.motion(qpos[:, 7:], qvel[:, 6:])
+        return torch.cat((qpos[:, 3:7].T[:, None], rot), dim=1), torch.cat((qvel[:, 3:6].T[:, None], vel), dim=1)
 
     def poses(self, root_pos: Tensor, local_rot: Tensor) -> tuple[Tensor, Tensor]:
         """World positions (3, B, N) and rotations (4, B, N) at root positions (3, N) and local rotations (4, B, N)."""
@@ -73,33 +90,5 @@ class TreeKinematics:
         identity = torch.zeros_like(rot[:, :1])
         identity[0] = 1.0
         for ancestor in self._jumps:
-            rot = _multiply(torch.cat((rot, identity), dim=1).index_select(1, ancestor), rot)
-        return rot, _rotate(rot.index_select(1, self._parents), self._offsets)
-
-
-def _multiply(a: Tensor, b: Tensor) -> Tensor:
-    """Quaternion product of (4, ...) blocks."""
-    aw, ax, ay, az = a.unbind(0)
-    bw, bx, by, bz = b.unbind(0)
-    return torch.stack(
-        (
-            aw * bw - ax * bx - ay * by - az * bz,
-            aw * bx + ax * bw + ay * bz - az * by,
-            aw * by - ax * bz + ay * bw + az * bx,
-            aw * bz + ax * by - ay * bx + az * bw,
-        )
-    )
-
-
-def _cross(a: Tensor, b: Tensor) -> Tensor:
-    """Cross product of (3, ...) blocks."""
-    ax, ay, az = a.unbind(0)
-    bx, by, bz = b.unbind(0)
-    return torch.stack((ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx))
-
-
-def _rotate(q: Tensor, v: Tensor) -> Tensor:
-    """Vectors (3, ...) rotated by quaternions (4, ...)."""
-    xyz = q[1:]
-    t = 2.0 * _cross(xyz, v)
-    return v + q[0] * t + _cross(xyz, t)
+            rot = multiply(torch.cat((rot, identity), dim=1).index_select(1, ancestor), rot)
+        return rot, rotate(rot.index_select(1, self._parents), self._offsets)

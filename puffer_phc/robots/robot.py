@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
 import mujoco
-import numpy as np
 import torch
 from torch import Tensor
 
-from poselib.rotations import quat_to_exp_map
+from poselib.rotations import quat_identity
 from poselib.skeleton import Skeleton
+from puffer_phc.robots.geoms import Geoms, read_geoms
+from puffer_phc.robots.joints import JointTable, joint_rows
+from puffer_phc.robots.state import MotionState
 
 FLOOR = "floor"
 Integrator = Literal["discrete", "implicitfast"]
@@ -46,21 +48,8 @@ class PhysicsOptions:
         return self.timestep * self.substeps
 
 
-@dataclass(frozen=True)
-class Geoms:
-    """Collision shapes of the bodies: every shape is the convex hull of spheres, so one formula serves all.
-
-    A capsule is two spheres, a box eight of radius zero.
-
-    Attributes:
-        body: (P,) int64, the body each point is fixed to.
-        point: (P, 3) m in the body's frame.
-        radius: (P,) m.
-    """
-
-    body: Tensor
-    point: Tensor
-    radius: Tensor
+def _unset() -> Tensor:
+    return torch.empty(0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +64,15 @@ class Robot:
         skeleton: names, parents and joint offsets of the B bodies.
         kp, kd: (D,) N m / rad and N m s / rad, gains of the position actuators in dof order.
         action_scale: (D,) rad of PD target per unit of action in ``absolute`` mode.
+        action_offset: (D,) rad, PD target of action 0 in that mode.
         frozen_dofs: (D,) bool, dofs whose PD target stays 0 in ``absolute`` mode.
         body_sets: named groups of bodies, such as ``feet``.
+        torque_limit: (D,) N m that an actuator can give, infinite where none is set.
+        default_dof: (D,) rad, joint coordinates in which the robot stands.
+        default_height: m, height of the root then.
+        root_heights: m, lowest and highest root of a robot that has not fallen, where the robot says so.
+        joint_map: source joints by body, for retargeting, where names and tree do not tell.
+        spec: what ``model`` was compiled from, for writing it as MJCF; None where that is not kept.
     """
 
     name: str
@@ -87,6 +83,19 @@ class Robot:
     action_scale: Tensor
     frozen_dofs: Tensor
     body_sets: dict[str, tuple[str, ...]]
+    action_offset: Tensor = field(default_factory=_unset)
+    torque_limit: Tensor = field(default_factory=_unset)
+    default_dof: Tensor = field(default_factory=_unset)
+    default_height: float = 0.95
+    root_heights: tuple[float, float] = (0.0, float("inf"))
+    joint_map: dict[str, str] = field(default_factory=dict)
+    spec: mujoco.MjSpec | None = None
+    _tables: dict[tuple[torch.device, torch.dtype], JointTable] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for name, value in (("action_offset", 0.0), ("torque_limit", torch.inf), ("default_dof", 0.0)):
+            if not getattr(self, name).numel():
+                object.__setattr__(self, name, torch.full((self.num_dofs,), value))
 
     @property
     def body_names(self) -> tuple[str, ...]:
@@ -107,38 +116,40 @@ class Robot:
         """Body indices of ``names``, in their order."""
         return [self.skeleton.index(name) for name in names]
 
+    @cached_property
+    def joints(self) -> JointTable:
+        """Coordinates of the joints, float64 on the CPU."""
+        return JointTable(joint_rows(self.model), torch.device("cpu"), torch.float64)
+
+    def joints_like(self, tensor: Tensor) -> JointTable:
+        """:attr:`joints` where ``tensor`` is, in its dtype; made once for each."""
+        key = (tensor.device, tensor.dtype)
+        if key not in self._tables:
+            self._tables[key] = self.joints.to(*key)
+        return self._tables[key]
+
     def dof_from_local_rot(self, local_rot: Tensor) -> Tensor:
-        """Joint coordinates (..., D) rad, the exponential map of each ball joint, of rotations (..., B, 4)."""
-        return quat_to_exp_map(local_rot[..., 1:, :]).flatten(-2)
+        """Joint coordinates (..., D) rad of rotations (..., B, 4), see :meth:`JointTable.dofs`."""
+        return self.joints_like(local_rot).dofs(local_rot)
+
+    def local_rot_from_dof(self, root_rot: Tensor, dof_pos: Tensor) -> Tensor:
+        """Rotations (..., B, 4) of a root rotation (..., 4) and joint coordinates (..., D) rad."""
+        return self.joints_like(dof_pos).local_rot(root_rot, dof_pos)
 
     def qpos(self, root_pos: Tensor, local_rot: Tensor) -> Tensor:
         """MuJoCo positions (..., nq) of a root position (..., 3) and local rotations (..., B, 4)."""
-        return torch.cat((root_pos, local_rot.flatten(-2)), dim=-1)
+        return torch.cat((root_pos, local_rot[..., 0, :], self.joints_like(local_rot).qpos(local_rot)), dim=-1)
+
+    def default_state(self, device: torch.device | str = "cpu") -> MotionState:
+        """One row: standing still, upright, at the origin, with the joints at :attr:`default_dof`."""
+        local_rot = self.local_rot_from_dof(quat_identity(1, dtype=torch.float64), self.default_dof.double()[None])
+        root_pos = torch.tensor([[0.0, 0.0, self.default_height]], dtype=torch.float64)
+        body_pos, body_rot = self.skeleton.forward_kinematics(root_pos, local_rot)
+        still = torch.zeros_like(body_pos)
+        dof_vel = torch.zeros(1, self.num_dofs)
+        return MotionState(*(x.float().to(device) for x in (body_pos, body_rot, still, still, local_rot, dof_vel)))
 
     @cached_property
     def geoms(self) -> Geoms:
         """Collision shapes read back from the compiled model."""
-        body: list[int] = []
-        point: list[np.ndarray] = []
-        radius: list[float] = []
-        corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], dtype=float)
-        for geom in range(self.model.ngeom):
-            owner = int(self.model.geom_bodyid[geom]) - 1
-            if owner < 0 or not self.model.geom_contype[geom]:
-                continue
-            kind, size = self.model.geom_type[geom], self.model.geom_size[geom]
-            if kind == mujoco.mjtGeom.mjGEOM_SPHERE:
-                local, r = np.zeros((1, 3)), size[0]
-            elif kind == mujoco.mjtGeom.mjGEOM_CAPSULE:
-                local, r = np.array([[0, 0, -size[1]], [0, 0, size[1]]]), size[0]
-            elif kind == mujoco.mjtGeom.mjGEOM_BOX:
-                local, r = corners * size, 0.0
-            else:
-                raise ValueError(f"robot {self.name}: geom {geom} is no sphere, capsule or box")
-            matrix = np.zeros(9)
-            mujoco.mju_quat2Mat(matrix, self.model.geom_quat[geom])
-            world = local @ matrix.reshape(3, 3).T + self.model.geom_pos[geom]
-            body += [owner] * len(world)
-            point += list(world)
-            radius += [float(r)] * len(world)
-        return Geoms(torch.tensor(body), torch.tensor(np.array(point)), torch.tensor(radius, dtype=torch.float64))
+        return read_geoms(self.model)

@@ -14,7 +14,8 @@ import mujoco
 import torch
 
 from poselib.skeleton import Skeleton
-from puffer_phc.robots.robot import FLOOR, Integrator, PhysicsOptions, Robot
+from puffer_phc.robots.robot import PhysicsOptions, Robot
+from puffer_phc.robots.scene import Shape, add_shape, capsule, floor_scene
 from puffer_phc.robots.smpl_table import BODY_NAMES, COLLISION_EXCLUDES, PARENTS, SMPL_BODIES, BodyRow, Vec3
 
 ARMATURE = 0.02  # kg m2, as in PHC's asset
@@ -26,16 +27,11 @@ FROZEN_BODIES = ("L_Toe", "R_Toe", "L_Hand", "R_Hand")
 BODY_SETS = {
     "feet": ("L_Ankle", "L_Toe", "R_Ankle", "R_Toe"),
     "hands": ("L_Hand", "R_Hand"),
+    "key": ("R_Ankle", "L_Ankle", "R_Wrist", "L_Wrist"),  # whose positions PHC's discriminator sees
     # PHC's evaluation leaves hands and toes out of the failure test.
     "evaluation": tuple(name for name in BODY_NAMES if name not in FROZEN_BODIES),
 }
-_INTEGRATORS: dict[Integrator, mujoco.mjtIntegrator] = {
-    "discrete": mujoco.mjtIntegrator.mjINT_DISCRETE,
-    "implicitfast": mujoco.mjtIntegrator.mjINT_IMPLICITFAST,
-}
 Feet = Literal["boxes", "capsules"]
-Shape = dict[str, object]
-_SKIN = (0.35, 0.55, 0.75, 1.0)
 
 
 def smpl_robot(
@@ -59,7 +55,7 @@ def smpl_robot(
     """
     physics = physics or PhysicsOptions()
     rows = _reshaped(offsets) if offsets is not None else SMPL_BODIES
-    spec = _scene(physics)
+    spec = floor_scene("smpl", physics)
     _add_bodies(spec, rows, self_collision, feet)
     _add_actuators(spec, rows, kp_scale, kd_scale)
     model = spec.compile()
@@ -74,6 +70,7 @@ def smpl_robot(
         action_scale=_action_scale(),
         frozen_dofs=torch.tensor([row.name in FROZEN_BODIES for row in rows[1:] for _ in "xyz"]),
         body_sets=BODY_SETS,
+        spec=spec,
     )
 
 
@@ -107,72 +104,6 @@ def _reshaped(offsets: Sequence[Vec3]) -> tuple[BodyRow, ...]:
     return tuple(rows)
 
 
-def _scene(physics: PhysicsOptions) -> mujoco.MjSpec:
-    """Options, floor, light and sky; the robot is added to it."""
-    spec = mujoco.MjSpec()
-    spec.modelname = "smpl"
-    option = spec.option
-    option.timestep = physics.timestep
-    option.integrator = _INTEGRATORS[physics.integrator]
-    option.solver = mujoco.mjtSolver.mjSOL_NEWTON
-    option.cone = mujoco.mjtCone.mjCONE_PYRAMIDAL
-    option.iterations = physics.iterations
-    option.ls_iterations = physics.line_search_iterations
-    option.tolerance = 1e-6
-    # MuJoCo would silently put a diverged humanoid back into its default pose; we want to see it and count it.
-    option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
-    spec.visual.global_.offwidth = 1920
-    spec.visual.global_.offheight = 1080
-    spec.visual.quality.shadowsize = 2048
-    spec.visual.headlight.ambient = (0.35, 0.35, 0.35)
-    spec.visual.headlight.diffuse = (0.35, 0.35, 0.35)
-    spec.add_texture(
-        name="sky",
-        type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
-        builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
-        rgb1=(0.85, 0.9, 0.95),
-        rgb2=(0.55, 0.65, 0.78),
-        width=256,
-        height=256,
-    )
-    spec.add_texture(
-        name="checker",
-        type=mujoco.mjtTexture.mjTEXTURE_2D,
-        builtin=mujoco.mjtBuiltin.mjBUILTIN_CHECKER,
-        rgb1=(0.78, 0.8, 0.82),
-        rgb2=(0.68, 0.71, 0.74),
-        width=256,
-        height=256,
-    )
-    textures = [""] * mujoco.mjtTextureRole.mjNTEXROLE
-    textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "checker"
-    spec.add_material(name="floor", textures=textures, texrepeat=(1, 1), texuniform=True)
-    spec.worldbody.add_light(
-        name="sun",
-        type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
-        pos=(1.5, -1.5, 4),
-        dir=(-0.35, 0.35, -1),
-        diffuse=(0.6, 0.6, 0.6),
-        castshadow=True,
-    )
-    # Mixed with the robot's shapes, the larger condim (3: friction) and the mean of friction and softness hold.
-    spec.worldbody.add_geom(
-        name=FLOOR,
-        type=mujoco.mjtGeom.mjGEOM_PLANE,
-        size=(0, 0, 1),
-        material="floor",
-        condim=3,
-        friction=(1, 0.05, 0.05),
-        **_softness(physics.timestep),
-    )
-    return spec
-
-
-def _softness(timestep: float) -> dict[str, list[float]]:
-    """Contact time constant, PHC's 0.015 s but never below two steps (MuJoCo's stability bound), and impedance."""
-    return {"solref": [max(0.015, 2 * timestep), 1.0], "solimp": [0.9, 0.99, 0.003, 0.5, 2.0]}
-
-
 def _add_bodies(spec: mujoco.MjSpec, rows: tuple[BodyRow, ...], self_collision: bool, feet: Feet) -> None:
     bodies: dict[str, mujoco.MjsBody] = {}
     for row in rows:
@@ -184,7 +115,7 @@ def _add_bodies(spec: mujoco.MjSpec, rows: tuple[BodyRow, ...], self_collision: 
             body.add_joint(name=row.name, type=mujoco.mjtJoint.mjJNT_BALL, armature=ARMATURE)
         bodies[row.name] = body
         for name, shape in _shapes(row, feet).items():
-            _add_shape(body, name, {"density": row.density, **shape}, self_collision, spec.option.timestep)
+            add_shape(body, name, {"density": row.density, **shape}, self_collision, spec.option.timestep)
     for first, second in COLLISION_EXCLUDES:
         spec.add_exclude(bodyname1=first, bodyname2=second)
 
@@ -192,7 +123,7 @@ def _add_bodies(spec: mujoco.MjSpec, rows: tuple[BodyRow, ...], self_collision: 
 def _shapes(row: BodyRow, feet: Feet) -> dict[str, Shape]:
     """Collision shapes of a body by name."""
     if row.shape == "capsule":
-        return {row.name: _capsule(row.geom_pos, row.size[0])}
+        return {row.name: capsule(row.geom_pos, row.size[0])}
     if row.shape == "sphere":
         return {row.name: {"type": mujoco.mjtGeom.mjGEOM_SPHERE, "pos": row.geom_pos, "size": (*row.size, 0, 0)}}
     if feet == "boxes":
@@ -203,27 +134,9 @@ def _shapes(row: BodyRow, feet: Feet) -> dict[str, Shape]:
     volume = 2 * math.pi * radius**2 * (2 * reach + 4 / 3 * radius)
     density = row.density * 8 * length * width * height / volume
     return {
-        name: {**_capsule((x - reach, y + offset, low, x + reach, y + offset, low), radius), "density": density}
+        name: {**capsule((x - reach, y + offset, low, x + reach, y + offset, low), radius), "density": density}
         for name, offset in ((row.name, side), (f"{row.name}_2", -side))
     }
-
-
-def _capsule(ends: Sequence[float], radius: float) -> Shape:
-    return {"type": mujoco.mjtGeom.mjGEOM_CAPSULE, "fromto": ends, "size": (radius, 0, 0)}
-
-
-def _add_shape(body: mujoco.MjsBody, name: str, shape: Shape, self_collision: bool, timestep: float) -> None:
-    body.add_geom(
-        name=name,
-        condim=1,
-        friction=(1, 0.05, 0.05),
-        # A shape that collides with the floor alone answers the floor's type without offering one of its own bit.
-        contype=1,
-        conaffinity=1 if self_collision else 0,
-        rgba=_SKIN,
-        **_softness(timestep),
-        **shape,
-    )
 
 
 def _add_actuators(spec: mujoco.MjSpec, rows: tuple[BodyRow, ...], kp_scale: float, kd_scale: float) -> None:

@@ -12,8 +12,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from poselib.rotations import quat_to_exp_map
-
 
 class BodyState(NamedTuple):
     """Motion of all bodies in the world frame.
@@ -41,7 +39,7 @@ class MotionState(NamedTuple):
     Attributes:
         body_pos, body_rot, body_vel, body_ang_vel: as in :class:`BodyState`.
         local_rot: (N, B, 4) wxyz, rotation of each body in its parent's frame (the root: in the world).
-        dof_vel: (N, D) rad / s, joint velocity in the child body's frame.
+        dof_vel: (N, D) rad / s, of ball joints in the child body's frame, of hinges the rate of their angles.
     """
 
     body_pos: Tensor
@@ -75,11 +73,6 @@ class MotionState(NamedTuple):
     def root_ang_vel(self) -> Tensor:
         """(N, 3) rad / s, world frame."""
         return self.body_ang_vel[:, 0]
-
-    @property
-    def dof_pos(self) -> Tensor:
-        """(N, D) rad, exponential map of every ball joint."""
-        return quat_to_exp_map(self.local_rot[:, 1:]).flatten(1)
 
 
 def write_rows(target: Tensor, which: Tensor, rows: Tensor) -> None:

@@ -39,7 +39,7 @@ class MujocoCpu:
             gymtorch.wrap(self._batch.bind(name)) for name in ("qpos", "qvel", "ctrl", "qacc_warmstart")
         )
         self._force = gymtorch.wrap(self._batch.bind("actuator_force"), readonly_ok=True)
-        self._kinematics = TreeKinematics(robot.skeleton, self.device)
+        self._kinematics = TreeKinematics(robot.skeleton, self.device, robot.joints)
         self._batch.reset()
         self.dof_vel, self.dof_force = torch.zeros(num_envs, robot.num_dofs), torch.zeros(num_envs, robot.num_dofs)
         self.diverged = torch.zeros(num_envs, dtype=torch.bool)
@@ -72,6 +72,11 @@ class MujocoCpu:
         self.dof_vel[ids] = state.dof_vel
         self.dof_force[ids] = 0.0
         self.diverged[ids] = False
+
+    def push(self, velocity: Tensor) -> None:
+        """Add velocities (N, 3) m / s to the root, and so to all that hangs on it."""
+        self._qvel[:, :3] += velocity
+        self.read()
 
     def read_overflow(self) -> dict[str, int]:
         """Nothing: this engine grows its arrays as needed."""

@@ -6,6 +6,7 @@ import copy
 import functools
 
 import mujoco
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -80,7 +81,7 @@ class MujocoWarp:
         self._qpos, self._qvel, self._ctrl, self._warmstart, self._force, self.overflow, self._time = (
             wrap(getattr(self._data, name)) for name in fields
         )
-        self._kinematics = fused(TreeKinematics(robot.skeleton, device).__call__, device)
+        self._kinematics = fused(TreeKinematics(robot.skeleton, device, robot.joints).__call__, device)
         shape = (num_envs, robot.num_dofs)
         self.dof_vel, self.dof_force = torch.zeros(shape, device=device), torch.zeros(shape, device=device)
         self.diverged = torch.zeros(num_envs, dtype=torch.bool, device=device)
@@ -112,6 +113,11 @@ class MujocoWarp:
         write_rows(self.dof_force, which, torch.zeros_like(state.dof_vel))
         write_rows(self.diverged, which, torch.zeros(len(which), dtype=torch.bool, device=self.device))
 
+    def push(self, velocity: Tensor) -> None:
+        """Add velocities (N, 3) m / s to the root, and so to all that hangs on it."""
+        self._qvel[:, :3] += velocity
+        self.read()
+
     def qpos(self) -> Tensor:
         """MuJoCo positions (N, nq) float64 on the CPU, a copy."""
         return self._qpos.double().cpu()
@@ -137,10 +143,13 @@ def constraint_sizes(model: mujoco.MjModel) -> tuple[int, int]:
     """Contacts and constraint rows per world that a robot of ``model`` can be expected to need.
 
     Every box may lie on the floor with four corners and a third of the other shapes may touch something, with some
-    contacts to spare: 128 rows for the SMPL body.
+    contacts to spare: 128 rows for the SMPL body. Every limited joint may be at one of its ends.
     """
-    boxes = int((model.geom_type == mujoco.mjtGeom.mjGEOM_BOX).sum())
-    others = int(model.ngeom) - 1 - boxes
+    solid = (model.geom_contype | model.geom_conaffinity) != 0
+    pointed = (mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER, mujoco.mjtGeom.mjGEOM_MESH)
+    boxes = int((np.isin(model.geom_type, pointed) & solid).sum())
+    others = int(solid.sum()) - 1 - boxes
     contacts = CONTACTS_PER_BOX * boxes + CONTACTS_PER_SHAPE * (others // 3) + SPARE_CONTACTS
     rows = ROWS_PER_CONTACT * (CONTACTS_PER_BOX * boxes + SPARE_CONTACTS)
+    rows += int(model.jnt_limited.sum())
     return contacts, rows

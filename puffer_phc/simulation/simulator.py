@@ -59,6 +59,10 @@ class Simulator(Protocol):
         """
         ...
 
+    def push(self, velocity: Tensor) -> None:
+        """Shove whole bodies: add velocities (N, 3) m / s, world frame, to every part of each environment's body."""
+        ...
+
     def read_overflow(self) -> dict[str, int]:
         """Environments that ran out of an engine's fixed sizes since the last call, by kind; waits for the device."""
         ...

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from puffer_phc.motions.ground import contact_lift, first_frames_lift, lowest_point
-from puffer_phc.robots.robot import Geoms
+from puffer_phc.robots.geoms import Geoms
 from puffer_phc.robots.smpl import smpl_robot
 
 HEIGHTS = st.lists(st.floats(-2.0, 2.0), min_size=1, max_size=80)

@@ -8,6 +8,8 @@ from functools import cache
 import torch
 
 from poselib.skeleton import Skeleton
+from puffer_phc.robots.amp_humanoid_table import HUMANOID_BODIES
+from puffer_phc.robots.smpl_table import SMPL_BODIES
 
 Row = tuple[str, str | None, tuple[float, float, float]]
 """A body, its parent and its origin in the parent at rest."""
@@ -109,3 +111,15 @@ def mimickit_humanoid_skeleton() -> Skeleton:
 def cmu_skeleton() -> Skeleton:
     """A CMU subject of mean proportions, 31 bodies, in the pose where all of CMU's channels are zero."""
     return skeleton_from_rows(_CMU)
+
+
+@cache
+def smpl_skeleton() -> Skeleton:
+    """The SMPL humanoid's mean body, 24 bodies, arms level."""
+    return skeleton_from_rows([(row.name, row.parent, row.pos) for row in SMPL_BODIES])
+
+
+@cache
+def amp_humanoid_skeleton() -> Skeleton:
+    """Isaac Gym's 28-dof humanoid, 15 bodies, arms hanging."""
+    return skeleton_from_rows([(row.name, row.parent, row.pos) for row in HUMANOID_BODIES])

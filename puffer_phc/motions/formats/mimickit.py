@@ -7,7 +7,9 @@ bodies are read.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +28,7 @@ from puffer_phc.motions.unpickle import read_pickle
 from puffer_phc.robots.smpl_table import BODY_NAMES
 
 _MARKS = (b"loop_mode", b"frames", b"fps")
+_LOOPING = ("1", "wrap")  # of loop_mode; 0 is the end
 _ROOT = 6
 _SMPL_WIDTH = _ROOT + 3 * (len(BODY_NAMES) - 1)
 # The humanoid's joints in the order of its body tree; elbows turn about z (its arms are level at rest), knees about y.
@@ -62,12 +65,16 @@ def read(path: Path, options: SourceOptions | None = None) -> list[MotionClip]:
     content = read_pickle(path)
     if not isinstance(content, dict) or not {"fps", "frames"} <= content.keys():
         raise InputError(path, "the pickle has no fps or no frames", "export it again with MimicKit")
+    return [replace(_clip(path, content, known), loops=str(content.get("loop_mode")) in _LOOPING)]
+
+
+def _clip(path: Path, content: dict[Any, Any], known: SourceOptions) -> MotionClip:
     rows = number_rows(path, "frames", content["frames"])
     fps = known.fps or frame_rate(path, "fps", content["fps"])
     root_pos, root_rot = rows[:, :3], exp_map_to_quat(rows[:, 3:_ROOT])
     joints = rows[:, _ROOT:]
     if rows.shape[1] == _SMPL_WIDTH:
-        return [overridden(_smpl_clip(path, fps, root_pos, root_rot, joints), known)]
+        return overridden(_smpl_clip(path, fps, root_pos, root_rot, joints), known)
     if rows.shape[1] == _HUMANOID_WIDTH:
         local_rot, skeleton = _humanoid_local_rot(root_rot, joints), mimickit_humanoid_skeleton()
     elif rows.shape[1] == _G1_WIDTH:
@@ -79,7 +86,7 @@ def read(path: Path, options: SourceOptions | None = None) -> list[MotionClip]:
             f"known are {_SMPL_WIDTH} (SMPL), {_HUMANOID_WIDTH} (humanoid) and {_G1_WIDTH} (Unitree G1)",
         )
     rig = "mimickit_humanoid" if rows.shape[1] == _HUMANOID_WIDTH else "unitree_g1"
-    return [source_clip(path, fps, skeleton, root_pos, local_rot, rig, known.skip_first or 0)]
+    return source_clip(path, fps, skeleton, root_pos, local_rot, rig, known.skip_first or 0)
 
 
 def _smpl_clip(path: Path, fps: float, root_pos: np.ndarray, root_rot: np.ndarray, joints: np.ndarray) -> MotionClip:
