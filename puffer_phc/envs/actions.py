@@ -38,12 +38,14 @@ class ActionMap:
         robot = scene.robot
         movable = (~robot.frozen_dofs).to(dtype=torch.float32)
         self._scale = (robot.action_scale * movable).to(scene.device)
+        self._offset = (robot.action_offset * movable).to(scene.device)
 
     def __call__(self, action: Tensor) -> Tensor:
         """Joint targets (N, D) rad of actions (N, D), which are clipped to [-1, 1]."""
         action = action.clamp(-1.0, 1.0)
         if self.cfg.action_mode == "absolute":
-            return self._scale * action
+            return self._offset + self._scale * action
         scene = self._scene
-        ahead = scene.library.dof_pos_at(scene.clip_ids, scene.time(self.cfg.action_lead))
+        time = scene.clip_time(scene.clip_ids, scene.time(self.cfg.action_lead))
+        ahead = scene.library.dof_pos_at(scene.clip_ids, time)
         return ahead + self.cfg.action_scale * action

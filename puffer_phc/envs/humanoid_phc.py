@@ -11,11 +11,12 @@ from torch import Tensor
 from gymtorch import fused, latch
 from puffer_phc.envs.actions import ActionMap
 from puffer_phc.envs.scene import Scene
-from puffer_phc.envs.tasks import Task
+from puffer_phc.envs.style_history import StyleHistory
+from puffer_phc.envs.tasks import CompletableTask, Task
 from puffer_phc.motions.sampler import MotionSampler, SamplingConfig
-from puffer_phc.robots.state import BodyState, write_rows
+from puffer_phc.robots.state import BodyState, MotionState, write_rows
 
-StateInit = Literal["random", "start"]
+StateInit = Literal["random", "start", "default", "hybrid"]
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,13 @@ class EpisodeConfig:
     """How an episode starts.
 
     Attributes:
-        state_init: ``random`` starts anywhere in a clip, ``start`` at its first frame.
+        state_init: ``random`` starts anywhere in a clip, ``start`` at its first frame; tasks without a reference may
+            also start from ``default``, standing still, or ``hybrid``, some so and the others anywhere.
+        default_share: share of ``hybrid`` starts that stand still.
     """
 
     state_init: StateInit = "random"
+    default_share: float = 0.5
 
 
 class HumanoidPHC:
@@ -39,15 +43,18 @@ class HumanoidPHC:
         scene: the humanoids and their running episodes; its parts are attributes here too.
         task: what is observed and rewarded.
         actions: what actions mean.
+        style: what a discriminator of motions sees, or None.
         num_envs: N.
         num_obs: O, 934 for tracking with the SMPL body.
         num_actions: D.
         obs: (N, O) observation of the current state.
         final_obs: (N, O), rows of truncated environments hold the last observation of the ended episode.
+        final_of_failures: whether those of terminated ones do, too. Learning has no use for them, Gymnasium shows them.
         reward: (N,).
         reward_terms: (N, K) the task's terms.
         terminated: (N,) bool, the attempt failed.
         truncated: (N,) bool, the episode was over without that: in tracking, the clip was followed to its end.
+        succeeded: (N,) bool, of these, where all was done that there was to do, so that no value lies beyond.
         clip_ids, progress, start_time: (N,) the running episode: clip, control steps done, s into the clip.
         episode_return, episode_length: (N,) of the running episode; where ``done``, of the ended one.
         divergences: () int64, simulations that diverged so far.
@@ -61,7 +68,9 @@ class HumanoidPHC:
         episodes: EpisodeConfig | None = None,
         sampling: SamplingConfig | None = None,
         seed: int = 0,
+        style: StyleHistory | None = None,
     ) -> None:
+        self.style = style
         self.scene, self.task, self.actions, self.episodes = scene, task, actions, episodes or EpisodeConfig()
         self.robot, self.simulator, self.library = scene.robot, scene.simulator, scene.library
         self.control_dt, self.device, self.num_envs = scene.control_dt, scene.device, scene.num_envs
@@ -69,6 +78,7 @@ class HumanoidPHC:
         self.generator = torch.Generator(device=self.device).manual_seed(seed)
         self.sampler = MotionSampler(self.library, sampling or SamplingConfig(), self.generator)
         self.num_obs, self.num_actions = task.num_obs, self.robot.num_dofs
+        self._completable = task if isinstance(task, CompletableTask) else None
         self._command = fused(self._before_physics, self.device)
         self._advance = fused(self._after_physics, self.device)
         self._allocate()
@@ -77,14 +87,18 @@ class HumanoidPHC:
         envs, device = self.num_envs, self.device
         self.obs = torch.zeros(envs, self.num_obs, device=device)
         self.final_obs = torch.zeros(envs, self.num_obs, device=device)
+        self.final_of_failures = False
         self.reward = torch.zeros(envs, device=device)
         self.reward_terms = torch.zeros(envs, len(self.task.term_names), device=device)
         self.terminated = torch.zeros(envs, dtype=torch.bool, device=device)
         self.truncated = torch.zeros(envs, dtype=torch.bool, device=device)
+        self.succeeded = torch.zeros(envs, dtype=torch.bool, device=device)
         self.episode_return = torch.zeros(envs, device=device)
         self.episode_length = torch.zeros(envs, dtype=torch.long, device=device)
         self.divergences = torch.zeros((), dtype=torch.long, device=device)
-        self._luck = torch.zeros(MotionSampler.num_draws + self.task.num_draws, envs, device=device)
+        hybrid = self.episodes.state_init == "hybrid"
+        self._luck = torch.zeros(MotionSampler.num_draws + self.task.num_draws + hybrid, envs, device=device)
+        self._default = self.robot.default_state(device) if hybrid or self.episodes.state_init == "default" else None
 
     # -- the two calls of an environment ---------------------------------------------------------------------------
 
@@ -121,9 +135,11 @@ class HumanoidPHC:
     def _after_physics(self) -> None:
         self.simulator.read()
         self.progress += 1
+        if self.style is not None:
+            self.style.advance()
         self._score()
         self._judge()
-        self.sampler.record(self.clip_ids, self.time(), self.terminated)
+        self.sampler.record(self.clip_ids, self.scene.clip_time(self.clip_ids, self.time()), self.terminated)
         self._keep_final_observation()
         self._start_episodes(self._select(self.done))
         self._observe()
@@ -150,10 +166,12 @@ class HumanoidPHC:
         self.divergences += diverged.sum()
         self.terminated.copy_(self.task.failed() | diverged)
         self.truncated.copy_(self.task.finished() & ~self.terminated)
+        if self._completable is not None:
+            self.succeeded.copy_(self._completable.succeeded() & self.truncated)
 
     def _keep_final_observation(self) -> None:
         """Observe truncated environments before their reset: the value bootstraps from there."""
-        which = self._select(self.truncated)
+        which = self._select(self.done if self.final_of_failures else self.truncated)
         if which.dtype == torch.bool:
             self.final_obs.copy_(self.task.final(which))
         elif len(which):
@@ -172,14 +190,28 @@ class HumanoidPHC:
             start = torch.floor(start / self.control_dt) * self.control_dt
             if self.episodes.state_init == "start":
                 start = torch.zeros_like(start)
-            self._place(which, clip_ids, start)
-        self.task.restarted(which, self._luck[MotionSampler.num_draws :])
+            self._place(which, clip_ids, start, self._from_clip(which))
+        self.task.restarted(which, self._luck[MotionSampler.num_draws :][: self.task.num_draws])
 
-    def _place(self, which: Tensor, clip_ids: Tensor, start: Tensor) -> None:
+    def _from_clip(self, which: Tensor) -> Tensor | None:
+        """For each of ``which``, whether it starts from its clip instead of standing still; None for all."""
+        if self._default is None:
+            return None
+        if self.episodes.state_init == "default":
+            return torch.zeros(len(which), dtype=torch.bool, device=self.device)
+        return (self._luck[-1] if which.dtype == torch.bool else self._luck[-1, which]) >= self.episodes.default_share
+
+    def _place(self, which: Tensor, clip_ids: Tensor, start: Tensor, from_clip: Tensor | None = None) -> None:
         write_rows(self.clip_ids, which, clip_ids)
         write_rows(self.start_time, which, start)
         write_rows(self.progress, which, torch.zeros_like(clip_ids))
-        self.simulator.reset(which, self.library.state_at(clip_ids, start))
+        state = self.library.state_at(clip_ids, start)
+        if from_clip is not None and self._default is not None:
+            pairs = zip(state, self._default, strict=True)
+            state = MotionState(*(torch.where(from_clip.view(-1, *[1] * (x.dim() - 1)), x, d) for x, d in pairs))
+        self.simulator.reset(which, state)
+        if self.style is not None:
+            self.style.restart(which, from_clip)
 
     def _clear(self, which: Tensor) -> None:
         write_rows(self.episode_return, which, self.reward.new_zeros(len(which)))
@@ -187,10 +219,10 @@ class HumanoidPHC:
 
     # -- evaluation ------------------------------------------------------------------------------------------------
 
-    def play_clips(self, clip_ids: Tensor) -> Tensor:
-        """Put every environment on the first frame of its clip (N,); returns ``obs``."""
+    def play_clips(self, clip_ids: Tensor, start: Tensor | None = None) -> Tensor:
+        """Put every environment on its clip (N,), at ``start`` (N,) s or its first frame; returns ``obs``."""
         everyone = torch.arange(self.num_envs, device=self.device)
-        self._place(everyone, clip_ids, torch.zeros(self.num_envs, device=self.device))
+        self._place(everyone, clip_ids, torch.zeros(self.num_envs, device=self.device) if start is None else start)
         self._clear(everyone)
         return self._observe()
 

@@ -30,7 +30,7 @@ def self_observation(body_pos: Tensor, body_rot: Tensor, body_vel: Tensor, body_
         body_ang_vel: (N, B, 3) rad / s.
     """
     yaw = heading_angle(body_rot[:, 0])
-    return torch.cat(_self_rows(body_pos, body_rot, body_vel, body_ang_vel, yaw, _turn_rotations(body_rot, yaw))).T
+    return torch.cat(_self_rows(body_pos, body_rot, body_vel, body_ang_vel, yaw, turn_rotations(body_rot, yaw))).T
 
 
 def task_observation(
@@ -56,7 +56,7 @@ def task_observation(
         body_ang_vel, ref_ang_vel: (N, B, 3) rad / s.
     """
     yaw = heading_angle(body_rot[:, 0])
-    own = _turn_rotations(body_rot, yaw)
+    own = turn_rotations(body_rot, yaw)
     rows = _task_rows(body_pos, body_vel, body_ang_vel, ref_pos, ref_rot, ref_vel, ref_ang_vel, yaw, own)
     return torch.cat(rows).T
 
@@ -64,7 +64,7 @@ def task_observation(
 def observation(bodies: BodyState, reference: BodyState) -> Tensor:
     """Self and task observation side by side, ``(N, 39 B - 2)``, sharing their work."""
     yaw = heading_angle(bodies.rot[:, 0])
-    own = _turn_rotations(bodies.rot, yaw)
+    own = turn_rotations(bodies.rot, yaw)
     rows = _self_rows(*bodies, yaw, own) + _task_rows(bodies.pos, bodies.vel, bodies.ang_vel, *reference, yaw, own)
     return torch.cat(rows).T
 
@@ -73,10 +73,10 @@ def _self_rows(pos: Tensor, rot: Tensor, vel: Tensor, ang_vel: Tensor, yaw: Tens
     """The blocks of the self observation, each (numbers, N); ``own`` are the rotations in the heading frame."""
     return [
         pos[:, 0, 2:].T,
-        _turn_vectors(pos[:, 1:] - pos[:, :1], yaw),
-        _interleave(tan_norm_components(*own)),
-        _turn_vectors(vel, yaw),
-        _turn_vectors(ang_vel, yaw),
+        turn_vectors(pos[:, 1:] - pos[:, :1], yaw),
+        interleave(tan_norm_components(*own)),
+        turn_vectors(vel, yaw),
+        turn_vectors(ang_vel, yaw),
     ]
 
 
@@ -92,32 +92,32 @@ def _task_rows(
     own: Components,
 ) -> list[Tensor]:
     """The blocks of the task observation, each (numbers, N)."""
-    wanted = _turn_rotations(ref_rot, yaw)
+    wanted = turn_rotations(ref_rot, yaw)
     # (h^-1 ref) (h^-1 own)^-1 = h^-1 (ref own^-1) h: the difference, seen in the heading frame.
     difference = _divide(wanted, own)
     return [
-        _turn_vectors(ref_pos - pos, yaw),
-        _interleave(tan_norm_components(*difference)),
-        _turn_vectors(ref_vel - vel, yaw),
-        _turn_vectors(ref_ang_vel - ang_vel, yaw),
-        _turn_vectors(ref_pos - pos[:, :1], yaw),
-        _interleave(tan_norm_components(*wanted)),
+        turn_vectors(ref_pos - pos, yaw),
+        interleave(tan_norm_components(*difference)),
+        turn_vectors(ref_vel - vel, yaw),
+        turn_vectors(ref_ang_vel - ang_vel, yaw),
+        turn_vectors(ref_pos - pos[:, :1], yaw),
+        interleave(tan_norm_components(*wanted)),
     ]
 
 
-def _interleave(components: Components) -> Tensor:
+def interleave(components: Components) -> Tensor:
     """Rows x0 y0 z0 x1 y1 z1 ... (C K, N) of C components (K, N)."""
     return torch.stack(components, dim=1).flatten(0, 1)
 
 
-def _turn_vectors(vectors: Tensor, yaw: Tensor) -> Tensor:
+def turn_vectors(vectors: Tensor, yaw: Tensor) -> Tensor:
     """Vectors (N, K, 3) turned about z by -yaw (N,), as rows (3 K, N)."""
     cos, sin = yaw.cos(), yaw.sin()
     x, y, z = (component.T for component in vectors.unbind(-1))
-    return _interleave((cos * x + sin * y, cos * y - sin * x, z))
+    return interleave((cos * x + sin * y, cos * y - sin * x, z))
 
 
-def _turn_rotations(quats: Tensor, yaw: Tensor) -> Components:
+def turn_rotations(quats: Tensor, yaw: Tensor) -> Components:
     """Rotations (N, K, 4) followed by a turn about z by -yaw (N,)."""
     cos, sin = (0.5 * yaw).cos(), (0.5 * yaw).sin()
     w, x, y, z = (component.T for component in quats.unbind(-1))

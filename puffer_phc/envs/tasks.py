@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -54,4 +54,16 @@ class Task(Protocol):
 
     def observe(self) -> Tensor:
         """Observation (N, O) of the present state."""
+        ...
+
+
+@runtime_checkable
+class CompletableTask(Task, Protocol):
+    """A task whose episodes may be over because nothing is left to do, not only because their time is."""
+
+    def succeeded(self) -> Tensor:
+        """(N,) bool: nothing is left to do. Called after ``finished``, and counts only where that is true.
+
+        What lies beyond such an end is worth nothing, while an episode that only its time ended would have gone on.
+        """
         ...

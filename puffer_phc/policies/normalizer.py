@@ -11,6 +11,9 @@ class RunningNorm(nn.Module):
 
     Statistics change only in :meth:`merge`, which the trainer calls between updates: while a policy is being updated
     its inputs are normalised exactly as they were during the rollout.
+
+    Attributes:
+        settled: samples after which the statistics stay for good; None for never.
     """
 
     mean: Tensor
@@ -20,6 +23,7 @@ class RunningNorm(nn.Module):
     def __init__(self, size: int, clip: float = 10.0, eps: float = 1e-5) -> None:
         super().__init__()
         self.clip, self.eps = clip, eps
+        self.settled: int | None = None
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("var", torch.ones(size))
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
@@ -38,6 +42,8 @@ class RunningNorm(nn.Module):
             var: (O,).
             count: how many observations they summarise.
         """
+        if self.settled is not None:
+            count = torch.where(self.count < self.settled, count, 0.0)
         total = self.count + count
         weight = (count / total).to(self.mean.dtype)
         delta = mean - self.mean

@@ -13,6 +13,7 @@ import torch
 from puffer_phc.config import Config, from_dict
 from puffer_phc.errors import InputError
 from puffer_phc.policies.actor_critic import ActorCritic
+from puffer_phc.policies.discriminator import Discriminator
 
 FORMAT = "puffer_phc.checkpoint"
 VERSION = 1
@@ -93,7 +94,7 @@ def config_of(data: dict[str, Any], where: str | Path = "checkpoint") -> Config:
 
 
 def load_policy(data: dict[str, Any], robot_name: str, num_obs: int, num_actions: int, where: str) -> ActorCritic:
-    """The policy of a checkpoint.
+    """The policy of a checkpoint; of a game's (see ``docs/game.md``) that of all agents together.
 
     Raises:
         InputError: it is for another robot or another observation, or its options or weights are damaged.
@@ -107,6 +108,10 @@ def load_policy(data: dict[str, Any], robot_name: str, num_obs: int, num_actions
             f"the environment has {num_obs} and {num_actions}",
             "use the options it was trained with",
         )
+    if data.get("game"):
+        from puffer_phc.game.partner import load_joint  # which itself reads checkpoints
+
+        return load_joint(data, num_obs, num_actions, where)
     cfg = config_of(data, where).policy
     try:
         policy = ActorCritic(num_obs, num_actions, cfg, cfg.hidden)
@@ -114,6 +119,23 @@ def load_policy(data: dict[str, Any], robot_name: str, num_obs: int, num_actions
     except Exception as error:  # sizes that make no network, or weights of another one
         raise InputError(where, f"has weights that do not fit its options ({_brief(error)})", _REMEDY) from None
     return policy
+
+
+def load_discriminator(data: dict[str, Any], size: int, where: str) -> Discriminator | None:
+    """The discriminator of motions of a checkpoint, for observations of ``size`` numbers; None if it has none.
+
+    Raises:
+        InputError: it is damaged or for other observations.
+    """
+    if not data.get("style"):
+        return None
+    cfg = config_of(data, where).style
+    try:
+        discriminator = Discriminator(size, cfg.hidden, cfg.kind)
+        discriminator.load_state_dict(data["style"]["discriminator"])
+    except Exception as error:  # anything may stand where weights should
+        raise InputError(where, f"has a discriminator that does not fit ({_brief(error)})", _REMEDY) from None
+    return discriminator
 
 
 def _brief(error: Exception) -> str:

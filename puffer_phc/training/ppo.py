@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +24,7 @@ METRIC_NAMES = (
     "grad_norm",
     "ratio_error_first",
 )
+OptimizerName = Literal["adam", "sgd"]
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,16 @@ class PPOConfig:
             0 keeps the learning rate fixed.
         min_learning_rate, max_learning_rate: its range.
         warmup_updates: updates over which the learning rate rises linearly to its value.
-        max_grad_norm: gradients are scaled down to this norm.
+        max_grad_norm: gradients are scaled down to this norm; 0 leaves them as they are.
         segment: steps of back-propagation through time; only for recurrent policies.
+        optimizer: adam or sgd.
+        momentum: of sgd.
+        separate: learn in MimicKit's way: first the critic, in passes of its own, then the actor; advantages are
+            standardised over the whole rollout, learning rates are fixed. The options below are for this way alone.
+        critic_epochs, critic_minibatches: of the critic; epochs and minibatches are the actor's.
+        critic_learning_rate: of the critic; learning_rate is the actor's.
+        advantage_clip: standardised advantages are clipped to this; 0 leaves them as they are.
+        action_coef: weight of the squared action means, summed over actions.
     """
 
     minibatches: int = 4
@@ -63,6 +74,14 @@ class PPOConfig:
     warmup_updates: int = 0
     max_grad_norm: float = 10.0
     segment: int = 8
+    optimizer: OptimizerName = "adam"
+    momentum: float = 0.9
+    separate: bool = False
+    critic_epochs: int = 2
+    critic_minibatches: int = 16
+    critic_learning_rate: float = 1e-4
+    advantage_clip: float = 0.0
+    action_coef: float = 0.0
 
 
 LR_FACTOR = 1.5
@@ -72,7 +91,7 @@ class PPO:
     """Optimiser and losses; the learning rate lives on the device, so adapting it never waits for it.
 
     Attributes:
-        optimizer: Adam over all parameters.
+        optimizer: over all parameters.
         learning_rate: () tensor, before warm-up.
         updates: rollouts learned from so far.
         target_kl: of the next update; the trainer lowers it towards the end of a run.
@@ -85,7 +104,10 @@ class PPO:
         device = policy.log_std.device
         self.learning_rate = torch.tensor(cfg.learning_rate, device=device)
         self._applied_rate = self.learning_rate.clone()
-        self.optimizer = torch.optim.Adam(policy.parameters(), lr=self._applied_rate, eps=1e-5, fused=True)
+        self.optimizer = make_optimizer([{"params": policy.parameters(), "lr": self._applied_rate}], cfg)
+        # Gradients of a mean over many samples are tiny, in fp16 mostly zero: scaled up, they are not. An update whose
+        # scaled gradients overflowed is left out and the scale lowered, all on the device.
+        self._scaler = torch.amp.GradScaler(device.type, enabled=policy.actor_in_fp16 and device.type == "cuda")
         self.updates = 0
         self.target_kl = cfg.target_kl
         self.initial = [parameter.detach().clone() for parameter in policy.parameters()] if cfg.l2_init_coef else []
@@ -134,12 +156,14 @@ class PPO:
     def _step(self, batch: Batch) -> Tensor:
         loss, metrics = self.loss(batch)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        grad_norm = nn.utils.clip_grad_norm_(self.policy.parameters(), self.cfg.max_grad_norm)
+        self._scaler.scale(loss).backward()
+        self._scaler.unscale_(self.optimizer)
+        grad_norm = nn.utils.clip_grad_norm_(self.policy.parameters(), self.cfg.max_grad_norm or math.inf)
         metrics = self._world.mean(metrics)
         self._adapt_learning_rate(metrics[4])
-        self.optimizer.step()
-        metrics[6] = grad_norm
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
+        metrics[6] = grad_norm.nan_to_num(nan=0.0, posinf=0.0)  # of updates that were left out: none
         return metrics
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -151,7 +175,7 @@ class PPO:
         advantage = self._standardised(batch.advantage)
         surrogate = torch.minimum(ratio * advantage, ratio.clamp(1 - cfg.clip, 1 + cfg.clip) * advantage)
         policy_loss = -surrogate.mean()
-        value_loss = _value_loss(value, batch.value, batch.returns, cfg.value_clip)
+        value_loss = clipped_value_loss(value, batch.value, batch.returns, cfg.value_clip)
         bound_loss = (mean.abs() - cfg.action_bound).clamp_min(0.0).square().mean()
         loss = policy_loss + cfg.value_coef * value_loss + cfg.bound_coef * bound_loss
         l2_init = torch.zeros_like(loss)
@@ -223,7 +247,7 @@ class Batches:
     def __init__(self, policy: ActorCritic, buffer: RolloutBuffer, advantages: Tensor, returns: Tensor) -> None:
         self.length = buffer.segment if policy.recurrent else 1
         self._fields = [
-            self._sequences(tensor)
+            self.sequences(tensor)
             for tensor in (
                 buffer.obs,
                 buffer.actions,
@@ -239,7 +263,7 @@ class Batches:
         if not policy.recurrent:
             self._states = self._states.new_zeros(1, 0).expand(self.count, 0)
 
-    def _sequences(self, tensor: Tensor) -> Tensor:
+    def sequences(self, tensor: Tensor) -> Tensor:
         """(T, N, ...) to (T / L * N, L, ...); a view when L = 1."""
         horizon, envs = tensor.shape[:2]
         if self.length == 1:
@@ -253,7 +277,14 @@ class Batches:
         return Batch(*fields)
 
 
-def _value_loss(value: Tensor, old_value: Tensor, returns: Tensor, clip: float) -> Tensor:
+def make_optimizer(groups: Iterable[dict[str, Any]], cfg: PPOConfig) -> torch.optim.Optimizer:
+    """The optimiser that ``cfg`` names, of parameter groups that say their own learning rate."""
+    if cfg.optimizer == "sgd":
+        return torch.optim.SGD(groups, momentum=cfg.momentum, fused=True)
+    return torch.optim.Adam(groups, eps=1e-5, fused=True)
+
+
+def clipped_value_loss(value: Tensor, old_value: Tensor, returns: Tensor, clip: float) -> Tensor:
     """Mean squared error, or with ``clip`` the larger of it and that of a value held near its old one."""
     error = (value - returns).square()
     if clip:

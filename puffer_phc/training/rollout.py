@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from gymtorch import CapturedFunction, capture, fused, latch
-from puffer_phc.envs.humanoid_phc import HumanoidPHC
+from puffer_phc.envs.style_history import StyleHistory
+from puffer_phc.envs.vec_env import VecEnv, generators_of
 from puffer_phc.policies.actor_critic import ActorCritic
 from puffer_phc.policies.normalizer import MomentAccumulator
 from puffer_phc.training.distributed import World
@@ -27,12 +28,15 @@ class RolloutBuffer:
         log_probs, values, rewards: (T, N).
         finals: (1,) int64, truncated episodes so far. Where they ended is kept for one critic pass after the rollout.
         last_value: (N,), value of the state after the last step.
-        terminated, truncated: (T, N) bool.
+        terminated, truncated: (T, N) bool, episodes that ended with nothing beyond, and ones that were only cut.
         fresh: (T, N) bool, the observation is the first of an episode.
+        explored: (T, N), 1 where the action is a sample, 0 where it is the mean.
+        style: (T, N, K F), motion up to the state that each step led to, which is the one its reward is for.
         states: (T / segment, N, state_size) recurrent state at the start of each segment.
     """
 
-    def __init__(self, env: HumanoidPHC, policy: ActorCritic, horizon: int, segment: int) -> None:
+    def __init__(self, env: VecEnv, policy: ActorCritic, horizon: int, segment: int, style_size: int = 0) -> None:
+        """``style_size`` is K F where a discriminator judges the motion, else 0."""
         envs, device = env.num_envs, env.device
 
         def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -40,7 +44,9 @@ class RolloutBuffer:
 
         self.horizon, self.segment = horizon, segment
         self.obs, self.actions = zeros(env.num_obs), zeros(env.num_actions)
-        self.log_probs, self.values, self.rewards = zeros(), zeros(), zeros()
+        self.log_probs, self.values, self.rewards = zeros(*policy.ratio_shape), zeros(), zeros()
+        self.explored = torch.ones_like(self.rewards)
+        self.style = zeros(style_size)
         self.terminated, self.truncated, self.fresh = (zeros(dtype=torch.bool) for _ in range(3))
         self.last_value = torch.zeros(envs, device=device)
         room = min(horizon * envs, envs + _SPARE_FINALS)
@@ -119,20 +125,28 @@ class Runner:
 
     On a GPU one control step with everything in it (policy, physics, reward, reset, bookkeeping) is recorded as a CUDA
     graph and replayed; ``captured=False`` runs the same code step by step, for debugging.
+
+    Attributes:
+        explores: () probability that an action is a sample, where some are means.
     """
 
     def __init__(
         self,
-        env: HumanoidPHC,
+        env: VecEnv,
         policy: ActorCritic,
         buffer: RolloutBuffer,
         seed: int,
         captured: bool = True,
         world: World | None = None,
+        style: StyleHistory | None = None,
+        mixed: bool = False,
     ) -> None:
+        """``mixed``: not every action is a sample, some are means, see ``explores``."""
+        self._style = style
         self.env, self.policy, self.buffer, self._world = env, policy, buffer, world or World()
         self.generator = torch.Generator(device=env.device).manual_seed(seed)
         self.moments = MomentAccumulator(env.num_obs, env.device)
+        self._mixed, self.explores = mixed, torch.ones((), device=env.device)
         self._state = policy.initial_state(env.num_envs)
         self._fresh = torch.ones(env.num_envs, dtype=torch.bool, device=env.device)
         self._row = torch.zeros(1, dtype=torch.long, device=env.device)  # the step of the rollout, on the device
@@ -142,6 +156,8 @@ class Runner:
         self._see, self._act = fused(self._before_policy, env.device), fused(self._after_policy, env.device)
         self._finish = fused(self._after_env, env.device)
         self._critic = fused(policy.value, env.device)
+        self._actor_step = fused(policy.actor_step, env.device)
+        self._critic_step = fused(policy.critic_step, env.device)
         self._obs = env.reset()
         if not policy.obs_norm.count:  # a new policy: the first statistics are those of the first states
             shift = self._obs.mean(dim=0)
@@ -166,7 +182,8 @@ class Runner:
             if policy.recurrent and step % buffer.segment == 0:
                 buffer.states[step // buffer.segment] = self._state
             self._step()
-        _, buffer.last_value, _ = policy.step(policy.obs_norm(self._obs), self._state, self._fresh)
+        with network_precision():
+            buffer.last_value, _ = self._critic_step(policy.obs_norm(self._obs), self._state, self._fresh)
         buffer.value_finals(self._value)
         return self._stats
 
@@ -179,16 +196,22 @@ class Runner:
     def record(self) -> None:
         """Make the graph of a control step, which takes a few steps to do; :meth:`collect` does it when needed."""
         device = self.env.device if self._captured else torch.device("cpu")  # CPU work is never recorded
-        self._step = capture(self._control_step, device=device, generators=(self.generator, self.env.generator))
+        self._step = capture(self._control_step, device=device, generators=(self.generator, *generators_of(self.env)))
 
     def _control_step(self) -> None:
         """One step: observe, act, simulate, note everything in the buffer's current row."""
         obs = self._see()
         with network_precision():
-            mean, value, state = self.policy.step(obs, self._state, self._fresh)
+            mean, actor_state = self._actor_step(obs, self._state, self._fresh)
+            value, critic_state = self._critic_step(obs, self._state, self._fresh)
         noise = torch.randn(mean.shape, device=mean.device, generator=self.generator)
-        self.env.step(self._act(mean, value, noise))
-        self._finish(state, value)
+        if self._mixed:
+            luck = torch.rand(len(mean), device=mean.device, generator=self.generator)
+            explored = (luck < self.explores).to(noise.dtype)
+            self._note(self.buffer.explored, explored)
+            noise = noise * explored[:, None]
+        self.env.step(self._act(mean, noise))
+        self._finish(torch.cat((actor_state, critic_state), dim=1), value)
 
     # -- parts of a step, each compiled as a whole on a GPU ----------------------------------------------------------
 
@@ -199,20 +222,23 @@ class Runner:
         self.moments.add(self._obs)
         return obs
 
-    def _after_policy(self, mean: Tensor, value: Tensor, noise: Tensor) -> Tensor:
+    def _after_policy(self, mean: Tensor, noise: Tensor) -> Tensor:
         policy, buffer = self.policy, self.buffer
         action = mean + policy.log_std.exp() * noise
         self._note(buffer.actions, action)
         self._note(buffer.log_probs, policy.log_prob(mean, action))
-        self._note(buffer.values, value)
         return action
 
     def _after_env(self, state: Tensor, value: Tensor) -> None:
         env, buffer = self.env, self.buffer
+        self._note(buffer.values, value)
         self._note(buffer.rewards, env.reward)
-        self._note(buffer.terminated, env.terminated)
-        self._note(buffer.truncated, env.truncated)
-        buffer.queue_finals(self._row, env.truncated, env.final_obs, state, value)
+        cut = env.truncated & ~env.succeeded  # the value of what would have followed is wanted
+        self._note(buffer.terminated, env.terminated | env.succeeded)
+        self._note(buffer.truncated, cut)
+        if self._style is not None:
+            self._note(buffer.style, self._style.observed)
+        buffer.queue_finals(self._row, cut, env.final_obs, state, value)
         self._count()
         self._obs, self._state = latch(self._obs, env.obs), latch(self._state, state)
         self._fresh = latch(self._fresh, env.done)
@@ -237,7 +263,7 @@ class Runner:
         stats.reward += env.reward.mean()
 
 
-def _empty_stats(env: HumanoidPHC) -> RolloutStats:
+def _empty_stats(env: VecEnv) -> RolloutStats:
     episodes, returns, lengths, successes, reward = torch.zeros(5, device=env.device).unbind()
     terms = torch.zeros(env.reward_terms.shape[1], device=env.device)
     return RolloutStats(episodes, returns, lengths, successes, terms, reward)

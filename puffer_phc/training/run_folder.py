@@ -73,6 +73,13 @@ class RunFolder:
         if self._wandb:
             self._wandb.log(values, step=step)
 
+    def log_video(self, step: int, path: Path) -> None:
+        """Send a video of the run folder along with the metrics, where these go to Weights & Biases."""
+        if self._wandb:
+            import wandb
+
+            self._wandb.log({"video": wandb.Video(str(path), format="mp4")}, step=step)
+
     def truncate(self, step: int) -> None:
         """Forget metrics after ``step``: a resumed run writes them again."""
         file = self.path / "metrics.jsonl"
@@ -149,4 +156,10 @@ def _start_wandb(cfg: Config, path: Path) -> Any:
         import wandb
     except ImportError:
         raise InputError("--track", "Weights & Biases is not installed", "run: uv sync --extra track") from None
-    return wandb.init(project="puffer-phc", name=path.name, dir=str(path), config=to_dict(cfg), resume="allow")
+    return wandb.init(**wandb_settings(cfg, path))
+
+
+def wandb_settings(cfg: Config, path: Path) -> dict[str, Any]:
+    """What a run tells Weights & Biases; a sweep's runs get name, group and job type through W&B's own variables."""
+    name = os.environ.get("WANDB_NAME") or path.name
+    return {"project": "puffer-phc", "name": name, "dir": str(path), "config": to_dict(cfg), "resume": "allow"}

@@ -10,19 +10,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from puffer_phc.config import Config, to_dict
-from puffer_phc.envs.humanoid_phc import HumanoidPHC
+from puffer_phc.envs.vec_env import HumanoidEnv, generators_of
 from puffer_phc.evaluation.evaluator import Evaluator, Progress
 from puffer_phc.evaluation.metrics import ClipResult, summarize
+from puffer_phc.evaluation.style_evaluator import EpisodeResult, StyleEvaluator, episode_score, summarize_episodes
 from puffer_phc.policies.actor_critic import ActorCritic
 from puffer_phc.training import checkpoint
+from puffer_phc.training.amp import STYLE_METRICS
 from puffer_phc.training.dashboard import Dashboard
 from puffer_phc.training.distributed import World
+from puffer_phc.training.filming import Filmer
 from puffer_phc.training.learner import Learner
 from puffer_phc.training.ppo import METRIC_NAMES
 from puffer_phc.training.rollout import RolloutStats
@@ -30,6 +33,10 @@ from puffer_phc.training.run_folder import RunFolder
 from puffer_phc.training.threads import intra_op_threads
 from puffer_phc.training.timing import Stopwatch
 
+if TYPE_CHECKING:
+    from puffer_phc.game.setup import Game
+
+_VIDEO_SECONDS = 5.0
 _LOG_INTERVAL = 1.0  # s between rows of metrics: reading them waits for the device
 _TRAIN_PER_EVAL = 10.0  # s of training at least for each second of evaluation
 _LOST_CONTACTS = ("nefc", "broadphase", "narrowphase", "njmax_nnz")  # overflows that change the physics
@@ -62,6 +69,7 @@ class Trainer:
 
     Attributes:
         policy: the network being trained.
+        tested: the policy to evaluate and keep; it is the learner's running mean, or acts with it.
         steps: samples so far, of all ranks.
         stopped_by: name of the signal that ended the run early, or empty.
     """
@@ -69,30 +77,46 @@ class Trainer:
     def __init__(
         self,
         cfg: Config,
-        env: HumanoidPHC,
+        env: HumanoidEnv,
         policy: ActorCritic,
-        evaluator: Evaluator,
+        evaluator: Evaluator | StyleEvaluator,
         folder: RunFolder | None,
         world: World | None = None,
+        game: Game | None = None,
     ) -> None:
-        """``folder`` is rank 0's; the others write nothing."""
+        """``folder`` is rank 0's; the others write nothing. With ``game`` the policy is one of its agents."""
         self.cfg, self.env, self.policy, self.evaluator, self.folder = cfg, env, policy, evaluator, folder
         self.world = world or World()
-        self.learner = Learner(cfg, env, policy, self.world)
+        self.learner = game.make_learner(cfg, self.world) if game else Learner(cfg, env, policy, self.world)
+        self.tested = game.tested(self.learner.averaged) if game else self.learner.averaged
+        self._game = game.saved if game else None
         self.ppo, self.runner = self.learner.ppo, self.learner.runner
+        if isinstance(evaluator, StyleEvaluator) and self.learner.style:
+            evaluator.discriminator = self.learner.style.discriminator
         self.steps = 0
         self._signal = 0
         self._elapsed = 0.0  # seconds of training in earlier processes of this run
         self._started = time.monotonic()
         self._due = dict.fromkeys(("log", "evaluate", "save"), math.inf)
         self._stopwatch = Stopwatch(env.device)
-        self._best: tuple[float, float] | None = None  # success rate, minus error
+        self._best: tuple[float, float] | None = None  # success rate, minus error; or as episode_score
         self._overflow: Counter[str] = Counter()
+        self._filmer, self._filmed_clip = self._camera()
+        self._next_video = cfg.eval.video_interval
 
     @property
     def stopped_by(self) -> str:
         """Name of the signal that ended the run early, or empty."""
         return signal.Signals(self._signal).name if self._signal else ""
+
+    def _camera(self) -> tuple[Filmer | None, int]:
+        """What films the policy during training, if it is to, and the clip that is filmed."""
+        cfg, names = self.cfg, self.evaluator.env.library.names
+        wanted = isinstance(self.evaluator, Evaluator) and cfg.eval.video and cfg.eval.video_interval > 0
+        if not wanted or self.folder is None:
+            return None, 0
+        clip = names.index(cfg.eval.video_clip) if cfg.eval.video_clip in names else 0
+        return Filmer(self.folder.path / "videos", self.env.robot, cfg.robot.control_dt, cfg.play.layout), clip
 
     # -- the loop --------------------------------------------------------------------------------------------------
 
@@ -122,6 +146,9 @@ class Trainer:
             if not self._signal:
                 self.evaluate(plan.fraction, dashboard)
             self.save(checkpoint.LAST)
+            if self._filmer and self.folder:
+                for path in self._filmer.close():
+                    self.folder.log_video(self.steps, path)
 
     def _warm_up(self, dashboard: Dashboard) -> float:
         """Compile what the run needs before its clock starts; seconds that took."""
@@ -130,7 +157,7 @@ class Trainer:
         start = time.monotonic()
         dashboard.say("compiling (about two minutes the first time on a machine, later half a minute) ...")
         self.learner.warm_up()
-        self.evaluator.warm_up(self.learner.averaged)
+        self.evaluator.warm_up(self.tested)
         torch.cuda.synchronize(self.env.device)
         return time.monotonic() - start
 
@@ -172,19 +199,55 @@ class Trainer:
         """Evaluate all clips; the best policy so far is kept as ``best.pt``."""
         start = time.monotonic()
         with self._stopwatch.time("eval"), intra_op_threads(1):
-            summary, _ = evaluate_together(self.evaluator, self.learner.averaged, self.cfg.env.shard, self.world)
+            summary = self._evaluate()
         now = time.monotonic()
         self._due["evaluate"] = now + max(self.cfg.train.eval_interval, _TRAIN_PER_EVAL * (now - start))
         values = {f"eval/{key}": float(value) for key, value in summary.items() if isinstance(value, (int, float))}
-        error = summary["mpjpe_all"]
-        score = (float(summary["success_rate"] or 0.0), -float(error if error is not None else math.inf))
+        by_return = self.cfg.env.task == "deepmimic"
+        score = _score(summary, by_return)
         if self._best is None or score > self._best:
             self._best = score
             self.save(checkpoint.BEST)
-        values |= {"best/success_rate": self._best[0], "best/mpjpe_all": -self._best[1]}
+        if by_return:
+            values |= {"best/test_return": self._best[0]}
+        elif isinstance(self.evaluator, StyleEvaluator):
+            values |= {"best/episode_steps": self._best[0], "best/reward": self._best[1]}
+        else:
+            values |= {"best/success_rate": self._best[0], "best/mpjpe_all": -self._best[1]}
         if self.folder:
             self.folder.log(self.steps, {"seconds": self.seconds(), **values})
         dashboard.show(fraction, self.steps, values)
+
+    def _evaluate(self) -> dict[str, Any]:
+        policy, world = self.tested, self.world
+        if isinstance(self.evaluator, StyleEvaluator):
+            return play_together(self.evaluator, policy, world)[0]
+        sharded = self.cfg.env.shard and self.evaluator.env.library is self.env.library
+        return evaluate_together(self.evaluator, policy, sharded, world)[0]
+
+    def _confirmed(self, score: tuple[float, float]) -> tuple[float, float]:
+        """``score``, or the mean with a second evaluation's where it would be the best and chance has a part in it.
+
+        Simulation on a GPU is not deterministic, and of many evaluations the luckiest is the best: a new best must
+        show twice what it can. On a CPU a second evaluation would say the same.
+        """
+        # All ranks have the same score, so that all of them evaluate again or none.
+        if self.env.device.type == "cpu" or (self._best is not None and score <= self._best):
+            return score
+        again = _score(self._evaluate())
+        return 0.5 * (score[0] + again[0]), 0.5 * (score[1] + again[1])
+
+    def _film(self, dashboard: Dashboard) -> None:
+        """Every ``eval.video_interval`` s record some seconds of a clip, and let another process draw them."""
+        if self._filmer is None or not self.folder or self.seconds() < self._next_video:
+            return
+        if self._filmer.busy:
+            return
+        for path in self._filmer.finished():
+            self.folder.log_video(self.steps, path)
+        self._next_video = self.seconds() + self.cfg.eval.video_interval
+        recording = self.evaluator.record(self.tested, self._filmed_clip, seconds=_VIDEO_SECONDS)
+        self._filmer.start(recording, self.steps)
 
     # -- saving and going on -----------------------------------------------------------------------------------------
 
@@ -195,18 +258,20 @@ class Trainer:
             checkpoint.save(self.folder.checkpoints / name, state)
 
     def _state(self) -> dict[str, Any]:
-        generators = [generator.get_state() for generator in (self.env.generator, self.runner.generator)]
+        generators = [generator.get_state() for generator in (*generators_of(self.env), self.runner.generator)]
         return {
             "config": to_dict(self.cfg),
             "robot": self.env.robot.name,
             "num_obs": self.env.num_obs,
-            "num_actions": self.env.num_actions,
-            "policy": self.learner.averaged.state_dict(),
+            "num_actions": self.tested.num_actions,
+            "policy": self.tested.state_dict(),
+            "game": self._game,
             "latest_policy": self.policy.state_dict(),
             "optimizer": self.ppo.optimizer.state_dict(),
             "learning_rate": self.ppo.learning_rate,
             "updates": self.ppo.updates,
             "initial": self.ppo.initial,
+            "style": self.learner.style.state_dict() if self.learner.style else None,
             "steps": self.steps,
             "seconds": self.seconds(),
             "best": self._best,
@@ -216,8 +281,10 @@ class Trainer:
     def restore(self, data: dict[str, Any]) -> None:
         """Go on from a checkpoint of this run; episodes in flight start anew, and so does the luck of new ranks."""
         self.policy.load_state_dict(data["latest_policy"])
-        self.learner.averaged.load_state_dict(data["policy"])
+        self.tested.load_state_dict(data["policy"])
         self.ppo.restore(data["optimizer"], data["learning_rate"], data["updates"], data["initial"])
+        if self.learner.style and data.get("style"):
+            self.learner.style.load_state_dict(data["style"])
         self.steps, self._elapsed = data["steps"], data["seconds"]
         self._best = tuple(data["best"]) if data["best"] else None
         saved = data["ranks"]
@@ -225,7 +292,7 @@ class Trainer:
         if failures.shape == self.env.sampler.failures.shape:
             self.env.sampler.failures.copy_(failures)
         if self.world.rank < len(saved):
-            generators = (self.env.generator, self.runner.generator)
+            generators = (*generators_of(self.env), self.runner.generator)
             for generator, state in zip(generators, saved[self.world.rank]["generators"], strict=True):
                 generator.set_state(state)
         if self.folder:
@@ -255,6 +322,8 @@ class Trainer:
             },
             **{f"loss/{name}": value for name, value in zip(METRIC_NAMES, losses.tolist(), strict=True)},
             "loss/learning_rate": float(self.ppo.learning_rate),
+            **(self._style_metrics() if self.learner.style else {}),
+            **self.learner.more_metrics(),
             "simulation/divergences": float(divergences),
             **{f"simulation/overflow_{kind}": float(count) for kind, count in overflow.items()},
             "speed/steps_per_second": self.steps / max(self.seconds(), 1e-9),
@@ -264,6 +333,10 @@ class Trainer:
         }
         self.folder.log(self.steps, values)
         dashboard.show(plan.fraction, self.steps, values)
+
+    def _style_metrics(self) -> dict[str, float]:
+        metrics = self.learner.style_metrics.tolist()
+        return {f"style/{name}": value for name, value in zip(STYLE_METRICS, metrics, strict=True)}
 
     def _count_overflow(self, dashboard: Dashboard) -> Counter[str]:
         """Humanoids that outgrew the engine's arrays so far, of all ranks; says so once when contacts were lost."""
@@ -293,6 +366,28 @@ class Trainer:
         finally:
             for number, handler in old.items():
                 signal.signal(number, handler)
+
+
+def _score(summary: dict[str, Any], by_return: bool = False) -> tuple[float, float]:
+    """What makes one policy better than another: clips followed, then closeness; :func:`episode_score` without clips.
+
+    ``by_return`` it is the return of an episode, as MimicKit measures DeepMimic.
+    """
+    if by_return:
+        return float(summary["test_return"]), 0.0
+    if "success_rate" not in summary:
+        return episode_score(summary)
+    error = summary["mpjpe_all"]
+    return float(summary["success_rate"] or 0.0), -float(error if error is not None else math.inf)
+
+
+def play_together(
+    evaluator: StyleEvaluator, policy: ActorCritic, world: World, progress: Progress | None = None
+) -> tuple[dict[str, Any], list[EpisodeResult]]:
+    """Play episodes on all ranks, each with luck of its own: summary and all results, for everyone."""
+    parts = world.gather(evaluator.play(policy, progress, luck=world.rank))
+    results = [result for part in parts for result in part]
+    return summarize_episodes(results), results
 
 
 def evaluate_together(

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from puffer_phc.training import checkpoint
+from puffer_phc.training.amp import StyleConfig, StyleLearner
 from puffer_phc.training.distributed import World, joined, seed_of
 
 RANKS = 2
@@ -87,7 +89,8 @@ def _rank(rank, folder):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", store=dist.FileStore(f"{folder}/store", RANKS), rank=rank, world_size=RANKS)
     world = World(rank, RANKS, dist.group.WORLD)
-    torch.save({"exchange": exchange(world), "learning": learn_from_halves(world)}, f"{folder}/{rank}.pt")
+    results = {"exchange": exchange(world), "learning": learn_from_halves(world), "style": judge_motions(world)}
+    torch.save(results, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
 
@@ -132,6 +135,28 @@ def learn_from_halves(world):
     ppo = PPO(policy, replace(PPOConfig(), epochs=1, minibatches=1, learning_rate=1e-3), world)
     metrics = ppo.update(half, advantages[:, own], advantages[:, own], torch.Generator().manual_seed(3))
     return [parameter.detach() for parameter in policy.parameters()], metrics, float(ppo.learning_rate)
+
+
+def judge_motions(world):
+    """The discriminator of differences before and after two rollouts of this rank's own."""
+    scene = SimpleNamespace(device=torch.device("cpu"))
+    torch.manual_seed(world.rank)
+    cfg = StyleConfig(kind="add", hidden=(6,), batch=16, replay_buffer=100)
+    style = StyleLearner(cfg, SimpleNamespace(size=4, scene=scene), 2, seed=world.rank, world=world)
+    start = [tensor.clone() for tensor in style.discriminator.state_dict().values()]
+    for _ in range(2):
+        buffer = SimpleNamespace(style=torch.randn(4, 8, 4) + world.rank, rewards=torch.zeros(4, 8))
+        style.add_reward(buffer)
+        metrics = style.update(buffer)
+    return start, list(style.discriminator.state_dict().values()), metrics
+
+
+def test_ranks_share_one_discriminator_of_motions(in_ranks):
+    (start, end, metrics), (other_start, other_end, other_metrics) = (rank["style"] for rank in in_ranks)
+    for own, other in (*zip(start, other_start, strict=True), *zip(end, other_end, strict=True)):
+        torch.testing.assert_close(own, other, atol=1e-7, rtol=1e-6)
+    assert not any(torch.equal(before, after) for before, after in zip(start, end, strict=True))
+    assert torch.equal(metrics, other_metrics)
 
 
 def test_two_ranks_learn_what_one_would_from_both_rollouts(in_ranks):

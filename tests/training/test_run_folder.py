@@ -7,7 +7,7 @@ import pytest
 
 from puffer_phc.config import BaseConfig, Config, from_dict
 from puffer_phc.errors import InputError
-from puffer_phc.training.run_folder import RunFolder, make_folder, new_run_path
+from puffer_phc.training.run_folder import RunFolder, make_folder, new_run_path, wandb_settings
 
 CONFIG = Config(base=BaseConfig(seed=11))
 
@@ -115,3 +115,12 @@ def test_names():
     unnamed = new_run_path(Config(base=BaseConfig(output="out")))
     assert unnamed.parent == Path("out")
     assert unnamed.name.startswith("walk-20")
+
+
+def test_what_weights_and_biases_is_told(tmp_path, monkeypatch):
+    monkeypatch.delenv("WANDB_NAME", raising=False)
+    told = wandb_settings(CONFIG, tmp_path / "walk")
+    assert (told["project"], told["name"], told["dir"]) == ("puffer-phc", "walk", str(tmp_path / "walk"))
+    assert told["config"]["base"]["seed"] == 11
+    monkeypatch.setenv("WANDB_NAME", "sweep-walk-0003")  # a sweep's
+    assert wandb_settings(CONFIG, tmp_path / "0003")["name"] == "sweep-walk-0003"
