@@ -2,6 +2,7 @@
 
 The definitions are those of PHC's ``compute_metrics_lite`` (Luo et al., 2023): positions in metres come in, errors in
 millimetres come out, velocities and accelerations are differences between control steps (mm/frame, mm/frame²).
+:mod:`puffer_phc.evaluation.measures` computes them.
 """
 
 from __future__ import annotations
@@ -9,13 +10,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from poselib.rotations import quat_angle, quat_conj, quat_mul
+from puffer_phc.evaluation.measures import (
+    COLUMNS,
+    difference,
+    distance,
+    relative_to_root,
+    rotation_angle,
+    similarity_aligned,
+)
 
 FloatArray = NDArray[np.float64]
 ArrayLike = Tensor | NDArray[np.floating]
@@ -24,8 +33,41 @@ SummaryValue = float | int | bool | None
 POSITION_METRICS: tuple[str, ...] = ("mpjpe_g", "mpjpe_l", "mpjpe_pa", "vel_dist", "accel_dist")
 """Keys of :func:`tracking_metrics`, all in mm (per frame, per frame²)."""
 
-_MM = 1000.0
-_POINT_SIZE = 1e-9  # m: a body smaller than this has no orientation or scale to align
+
+class Metric(NamedTuple):
+    """How one metric is called and shown.
+
+    Attributes:
+        name: key in tables and files.
+        label: for people.
+        unit: after the factor ``scale``, empty for none.
+        digits: after the point.
+        scale: from what is stored to what is shown.
+    """
+
+    name: str
+    label: str
+    unit: str
+    digits: int
+    scale: float = 1.0
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric("mpjpe_g", "error", "mm", 1),
+    Metric("mpjpe_l", "error relative to the pelvis", "mm", 1),
+    Metric("mpjpe_pa", "error of the pose alone", "mm", 1),
+    Metric("vel_dist", "velocity error", "mm/frame", 2),
+    Metric("accel_dist", "acceleration error", "mm/frame²", 2),
+    Metric("rot_error", "rotation error", "°", 1, 180.0 / math.pi),
+    Metric("root_drift", "root drift, mean", "mm", 1),
+    Metric("root_drift_final", "root drift, at the end", "mm", 1),
+    Metric("jerk", "jerk, simulated", "m/s³", 0),
+    Metric("jerk_ref", "jerk, reference", "m/s³", 0),
+    Metric("foot_skate", "foot skate, simulated", "mm/s", 1),
+    Metric("foot_skate_ref", "foot skate, reference", "mm/s", 1),
+    Metric("contact", "contact as in the reference", "%", 1, 100.0),
+)
+"""Everything that is measured of a clip. Means are over frames, but for ``root_drift_final``: over clips."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +79,9 @@ class ClipResult:
         frames: control steps the whole clip lasts.
         played_steps: control steps performed before the clip ended or the episode was terminated.
         success: True when the clip was performed to its end.
-        metrics: per-frame errors, see :func:`tracking_metrics`; ``rot_error`` (rad) may be among them.
+        metrics: values that are averaged, see :data:`METRICS` and :func:`tracking_metrics`: one per frame, or fewer
+            (differences; feet that stand), or one for the clip.
+        category: kind of motion.
     """
 
     name: str
@@ -45,6 +89,21 @@ class ClipResult:
     played_steps: int
     success: bool
     metrics: dict[str, FloatArray]
+    category: str = "all"
+
+
+def clip_metrics(measures: FloatArray, feet: int) -> dict[str, FloatArray]:
+    """The metrics of one clip from the measures (K, T >= 1) of its scored frames, columns of ``FrameMeasures``."""
+    columns = dict(zip(COLUMNS, measures, strict=False))
+    for name, missing in (("vel_dist", 1), ("accel_dist", 2), ("jerk", 3), ("jerk_ref", 3)):
+        columns[name] = columns[name][missing:]
+    skating = measures[len(COLUMNS) :, 1:]
+    speeds = {"foot_skate": skating[:feet], "foot_skate_ref": skating[feet:]}
+    return {
+        **columns,
+        "root_drift_final": columns["root_drift"][-1:],
+        **{name: values[np.isfinite(values)] for name, values in speeds.items()},
+    }
 
 
 def tracking_metrics(pred: ArrayLike, ref: ArrayLike) -> dict[str, FloatArray]:
@@ -62,42 +121,27 @@ def tracking_metrics(pred: ArrayLike, ref: ArrayLike) -> dict[str, FloatArray]:
     Raises:
         ValueError: the shapes differ or are not (T, J >= 1, 3), or a value is not finite.
     """
-    pred_pos, ref_pos = _as_float64(pred, "pred"), _as_float64(ref, "ref")
-    if pred_pos.shape != ref_pos.shape or pred_pos.ndim != 3 or pred_pos.shape[1] == 0 or pred_pos.shape[2] != 3:
-        raise ValueError(f"pred {pred_pos.shape} and ref {ref_pos.shape} must have one shape (T, J >= 1, 3)")
-
-    error = pred_pos - ref_pos  # differences are linear, so velocity and acceleration errors are differences of this
-    pred_local = pred_pos - pred_pos[:, :1]
-    ref_local = ref_pos - ref_pos[:, :1]
-    return {
-        "mpjpe_g": _mean_norm_mm(error),
-        "mpjpe_l": _mean_norm_mm(pred_local - ref_local),
-        "mpjpe_pa": _mean_norm_mm(procrustes_align(pred_local, ref_local) - ref_local),
-        "vel_dist": _mean_norm_mm(error[1:] - error[:-1]),
-        "accel_dist": _mean_norm_mm(error[:-2] - 2.0 * error[1:-1] + error[2:]),
+    own, other = _as_float64(pred, "pred"), _as_float64(ref, "ref")
+    if own.shape != other.shape or own.ndim != 3 or own.shape[1] == 0 or own.shape[2] != 3:
+        raise ValueError(f"pred {tuple(own.shape)} and ref {tuple(other.shape)} must have one shape (T, J >= 1, 3)")
+    pos, target = (tensor.transpose(1, 2)[..., None] for tensor in (own, other))  # (T, 3, J, 1)
+    error = pos - target  # differences are linear, so velocity and acceleration errors are differences of this
+    local, local_target = relative_to_root(pos), relative_to_root(target)
+    vectors = {
+        "mpjpe_g": error,
+        "mpjpe_l": local - local_target,
+        "mpjpe_pa": similarity_aligned(local, local_target) - local_target,
+        "vel_dist": difference(error, 1),
+        "accel_dist": difference(error, 2),
     }
+    return {name: 1000.0 * distance(value)[:, 0].numpy() for name, value in vectors.items()}
 
 
-def procrustes_align(source: FloatArray, target: FloatArray) -> FloatArray:
-    """``source`` (T, J, 3) moved onto ``target`` (T, J, 3) by each frame's best similarity transform.
-
-    Scale, rotation and translation minimise the summed squared distance; a reflection is not allowed (Umeyama, 1991).
-    A frame whose source is a single point can only be moved onto the target's centre.
-    """
-    source_centred = source - source.mean(axis=1, keepdims=True)
-    target_mean = target.mean(axis=1, keepdims=True)
-    size = np.sqrt((source_centred**2).sum(axis=(1, 2), keepdims=True))  # (T, 1, 1)
-    # Unit size keeps the scale below bounded by the target's size, however small the source is.
-    source_unit = np.where(size > _POINT_SIZE, source_centred, 0.0) / np.maximum(size, _POINT_SIZE)
-
-    covariance = np.swapaxes(target - target_mean, 1, 2) @ source_unit  # (T, 3, 3)
-    u, singular, vt = np.linalg.svd(covariance)
-    mirror = np.where(np.linalg.det(u) * np.linalg.det(vt) < 0.0, -1.0, 1.0)  # (T,)
-    # Flipping the weakest axis is the cheapest way from a reflection to a rotation.
-    signs = np.stack((np.ones_like(mirror), np.ones_like(mirror), mirror), axis=-1)  # (T, 3)
-    rotation = (u * signs[:, None, :]) @ vt  # (T, 3, 3), acts on column vectors
-    scale = (singular * signs).sum(axis=-1)[:, None, None]
-    return scale * source_unit @ np.swapaxes(rotation, 1, 2) + target_mean
+def procrustes_align(source: ArrayLike, target: ArrayLike) -> FloatArray:
+    """``source`` (T, J, 3) moved onto ``target`` (T, J, 3) by each frame's best similarity transform."""
+    own, other = (_as_float64(value, name) for value, name in ((source, "source"), (target, "target")))
+    aligned = similarity_aligned(own.transpose(1, 2)[..., None], other.transpose(1, 2)[..., None])
+    return aligned[..., 0].transpose(1, 2).numpy()
 
 
 def rotation_error(pred_rot: ArrayLike, ref_rot: ArrayLike) -> FloatArray:
@@ -115,9 +159,11 @@ def rotation_error(pred_rot: ArrayLike, ref_rot: ArrayLike) -> FloatArray:
     """
     pred, ref = _as_float64(pred_rot, "pred_rot"), _as_float64(ref_rot, "ref_rot")
     if pred.shape != ref.shape or pred.ndim != 3 or pred.shape[1] == 0 or pred.shape[2] != 4:
-        raise ValueError(f"pred_rot {pred.shape} and ref_rot {ref.shape} must have one shape (T, J >= 1, 4)")
-    angle = quat_angle(quat_mul(torch.from_numpy(ref), quat_conj(torch.from_numpy(pred))))  # (T, J)
-    return angle.mean(dim=-1).numpy()
+        raise ValueError(
+            f"pred_rot {tuple(pred.shape)} and ref_rot {tuple(ref.shape)} must have one shape (T, J >= 1, 4)"
+        )
+    angle = rotation_angle(pred.transpose(1, 2)[..., None], ref.transpose(1, 2)[..., None])  # (T, J, 1)
+    return angle.mean(dim=1)[:, 0].numpy()
 
 
 def summarize(per_clip: Sequence[ClipResult]) -> dict[str, SummaryValue]:
@@ -129,11 +175,10 @@ def summarize(per_clip: Sequence[ClipResult]) -> dict[str, SummaryValue]:
         per_clip: results of at least one clip.
 
     Returns:
-        ``success_rate``; ``mpjpe_all`` and ``mpjpel_all`` over all clips; ``mpjpe_succ``, ``mpjpel_succ``,
-        ``mpjpe_pa``, ``vel_dist`` and ``accel_dist`` over the successful ones, mm (also ``rot_error``, rad, when every
-        clip has it). ``no_success`` is True when nothing succeeded: the latter are then over all clips. ``clips``,
-        ``clips_succeeded`` and ``frames`` (scored) say how much stands behind the numbers. A metric without any finite
-        frame is None, never NaN.
+        ``success_rate``; ``mpjpe_all`` and ``mpjpel_all`` over all clips; over the successful ones ``mpjpe_succ`` and
+        ``mpjpel_succ``, mm, and all others of :data:`METRICS` that every clip has. ``no_success`` is True when nothing
+        succeeded: the latter are then over all clips. ``clips``, ``clips_succeeded`` and ``frames`` (scored) say how
+        much stands behind the numbers. A metric without any finite value is None, never NaN.
 
     Raises:
         ValueError: no clip is given.
@@ -152,12 +197,10 @@ def summarize(per_clip: Sequence[ClipResult]) -> dict[str, SummaryValue]:
         "mpjpel_all": _mean_over_frames(per_clip, "mpjpe_l"),
         "mpjpe_succ": _mean_over_frames(scored, "mpjpe_g"),
         "mpjpel_succ": _mean_over_frames(scored, "mpjpe_l"),
-        "mpjpe_pa": _mean_over_frames(scored, "mpjpe_pa"),
-        "vel_dist": _mean_over_frames(scored, "vel_dist"),
-        "accel_dist": _mean_over_frames(scored, "accel_dist"),
     }
-    if all("rot_error" in clip.metrics for clip in per_clip):
-        summary["rot_error"] = _mean_over_frames(scored, "rot_error")
+    for metric in METRICS[2:]:
+        if all(metric.name in clip.metrics for clip in per_clip):
+            summary[metric.name] = _mean_over_frames(scored, metric.name)
     return summary
 
 
@@ -171,16 +214,11 @@ def _mean_over_frames(clips: Sequence[ClipResult], key: str) -> float | None:
     return finite_mean(np.concatenate([np.asarray(clip.metrics[key], dtype=np.float64) for clip in clips]))
 
 
-def _mean_norm_mm(vectors: FloatArray) -> FloatArray:
-    """Mean over joints of the norms of (T, J, 3) m, as (T,) mm."""
-    return np.linalg.norm(vectors, axis=-1).mean(axis=-1) * _MM
-
-
-def _as_float64(values: ArrayLike, name: str) -> FloatArray:
+def _as_float64(values: ArrayLike, name: str) -> Tensor:
     """A double-precision copy on the CPU, so that second differences add no rounding of their own."""
-    raw = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
-    array: FloatArray = raw.astype(np.float64)
-    finite = np.isfinite(array)
+    raw = values.detach() if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
+    tensor = raw.cpu().double()
+    finite = tensor.isfinite()
     if not finite.all():
-        raise ValueError(f"{name} has a value that is not finite in frame {int(np.argwhere(~finite)[0, 0])}")
-    return array
+        raise ValueError(f"{name} has a value that is not finite in frame {int((~finite).nonzero()[0, 0])}")
+    return tensor

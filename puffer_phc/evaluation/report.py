@@ -9,6 +9,7 @@ import math
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,20 @@ from rich.table import Table
 from rich.text import Text
 
 from puffer_phc.errors import InputError
-from puffer_phc.evaluation.metrics import POSITION_METRICS, ClipResult, SummaryValue, finite_mean
+from puffer_phc.evaluation.metrics import METRICS, POSITION_METRICS, ClipResult, SummaryValue, finite_mean
+from puffer_phc.evaluation.statistics import Statistics
+from puffer_phc.motions.clip_lists import lines_of
 
 SUMMARY_FILE, MOTIONS_FILE, FAILED_FILE = "summary.json", "motions.tsv", "failed.txt"
 
 
 def write_summary(
-    folder: str | Path, summary: Mapping[str, SummaryValue], results: Sequence[ClipResult], extra: Mapping[str, Any]
+    folder: str | Path,
+    summary: Mapping[str, SummaryValue],
+    results: Sequence[ClipResult],
+    extra: Mapping[str, Any],
+    stats: Statistics | None = None,
+    source: str = "",
 ) -> tuple[Path, Path]:
     """Write ``summary.json``, ``motions.tsv`` and ``failed.txt``, each atomically, replacing older ones.
 
@@ -33,6 +41,8 @@ def write_summary(
         summary: what :func:`~puffer_phc.evaluation.metrics.summarize` returned; the JSON object's top-level keys.
         results: one row of the table each, in this order.
         extra: anything about the run (checkpoint, options, versions); goes under the JSON key ``extra``.
+        stats: intervals, categories and the curve over time; go under the JSON key ``statistics``.
+        source: where the clips came from. With it, ``failed.txt`` is a list that can be trained on.
 
     Returns:
         The paths of ``summary.json`` and ``motions.tsv``.
@@ -43,12 +53,13 @@ def write_summary(
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(folder, "is not a folder", "create it or name an existing one")
-    document = _json_safe({**summary, "extra": extra})
-    failed = "".join(f"{_one_line(clip.name)}\n" for clip in results if not clip.success)
+    document = json_safe({**summary, **({"statistics": asdict(stats)} if stats else {}), "extra": extra})
+    names = [clip.name for clip in results if not clip.success]
+    failed = "".join(f"{line}\n" for line in (lines_of(source, names) if source else map(_one_line, names)))
     # The summary comes last: where it lies, the other two are complete.
-    _write_atomic(folder / MOTIONS_FILE, _motions_tsv(results))
-    _write_atomic(folder / FAILED_FILE, failed)
-    _write_atomic(folder / SUMMARY_FILE, json.dumps(document, indent=2, allow_nan=False) + "\n")
+    write_atomic(folder / MOTIONS_FILE, _motions_tsv(results))
+    write_atomic(folder / FAILED_FILE, failed)
+    write_atomic(folder / SUMMARY_FILE, json.dumps(document, indent=2, allow_nan=False) + "\n")
     return folder / SUMMARY_FILE, folder / MOTIONS_FILE
 
 
@@ -71,26 +82,33 @@ def summary_table(summary: Mapping[str, SummaryValue], results: Sequence[ClipRes
     keys = ("mpjpe_succ", "mpjpel_succ", "mpjpe_pa", "vel_dist", "accel_dist")
     table.add_row(succeeded, "", "", *_cells(summary, *keys), end_section=True)
 
-    for clip in sorted(results, key=_difficulty, reverse=True)[: max(limit, 0)]:
+    for clip in hardest(results, limit):
         outcome = Text("yes", "green") if clip.success else Text("no", "red")
         steps = f"{clip.played_steps}/{clip.frames}"
         # Text, not str: a clip's name may hold square brackets, which rich would read as markup.
-        table.add_row(Text(_one_line(clip.name)), steps, outcome, *_cells(_clip_means(clip), *POSITION_METRICS))
+        table.add_row(Text(_one_line(clip.name)), steps, outcome, *_cells(clip_means(clip), *POSITION_METRICS))
     return table
 
 
 def _motions_tsv(results: Sequence[ClipResult]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, delimiter="\t", lineterminator="\n")
-    writer.writerow(("motion", "frames", "played_steps", "success", *POSITION_METRICS))
+    writer.writerow(("motion", "frames", "played_steps", "success", *(metric.name for metric in METRICS), "category"))
     for clip in results:
-        means = (_number(value, digits=3) for value in _clip_means(clip).values())
-        writer.writerow((_one_line(clip.name), clip.frames, clip.played_steps, int(clip.success), *means))
+        means = (_number(value, digits=3) for value in clip_means(clip).values())
+        head = (_one_line(clip.name), clip.frames, clip.played_steps, int(clip.success))
+        writer.writerow((*head, *means, _one_line(clip.category)))
     return buffer.getvalue()
 
 
-def _clip_means(clip: ClipResult) -> dict[str, float | None]:
-    return {key: finite_mean(np.asarray(clip.metrics[key], dtype=np.float64)) for key in POSITION_METRICS}
+def clip_means(clip: ClipResult) -> dict[str, float | None]:
+    """Mean of every metric of one clip; None where it has none."""
+    return {metric.name: finite_mean(clip.metrics.get(metric.name, np.zeros(0))) for metric in METRICS}
+
+
+def hardest(results: Sequence[ClipResult], limit: int) -> list[ClipResult]:
+    """Failures first, then the largest global errors."""
+    return sorted(results, key=_difficulty, reverse=True)[: max(limit, 0)]
 
 
 def _difficulty(clip: ClipResult) -> tuple[bool, float]:
@@ -111,7 +129,7 @@ def _one_line(name: str) -> str:
     return " ".join(name.split())
 
 
-def _json_safe(value: Any) -> Any:
+def json_safe(value: Any) -> Any:
     """``value`` in JSON's own types: NaN and infinity become null, arrays lists, anything unknown its text."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
@@ -120,13 +138,13 @@ def _json_safe(value: Any) -> Any:
     if value is None or isinstance(value, str | int):
         return value
     if isinstance(value, Mapping):
-        return {str(key): _json_safe(item) for key, item in value.items()}
+        return {str(key): json_safe(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_json_safe(item) for item in value]
+        return [json_safe(item) for item in value]
     return str(value)
 
 
-def _write_atomic(path: Path, text: str) -> None:
+def write_atomic(path: Path, text: str) -> None:
     """Replace ``path`` by ``text`` so that a reader sees the old file or the new one, never a part."""
     temporary: str | None = None
     try:

@@ -200,3 +200,18 @@ def test_recordings(robot, walk):
     _, (_, result) = evaluator.run(WILD)
     assert (lost.name, lost.success) == ("long", False)
     assert len(lost.simulated) == len(lost.error) == result.played_steps + 2  # the start, and the failing frame
+
+
+def test_crops_of_puffer_phc(robot, walk):
+    """At most 300 frames from a start that the seed decides; the reference goes on from there."""
+    env = make_evaluator(robot, [replace(walk, name="slow", fps=10.0), cut(walk, 20)], 2).env  # 19.1 s
+    evaluator = Evaluator(env, 0.5, protocol="puffer", seed=4)
+    assert [evaluator.num_steps(clip) for clip in (0, 1)] == [299, 19]
+    start = float(evaluator._start[0])
+    assert 0 < start <= 19.1 - 299 / 30
+    assert start != float(Evaluator(env, 0.5, protocol="puffer", seed=5)._start[0])
+    assert float(evaluator._start[1]) == 0
+    recording = evaluator.record(STILL, 0, seconds=0.2)
+    assert len(recording.simulated) == 7
+    expected = env.library.state_at(torch.zeros(7, dtype=torch.long), start + torch.arange(7) * DT).root_pos
+    torch.testing.assert_close(recording.reference[:, :3], expected.double(), atol=1e-4, rtol=0)

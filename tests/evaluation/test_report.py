@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from puffer_phc.errors import InputError
-from puffer_phc.evaluation.metrics import POSITION_METRICS, ClipResult, summarize
+from puffer_phc.evaluation.metrics import METRICS, POSITION_METRICS, ClipResult, summarize
 from puffer_phc.evaluation.report import summary_table, write_summary
 
 
@@ -34,7 +34,8 @@ def test_files_hold_what_was_measured(tmp_path, results):
     assert document["extra"] == {"checkpoint": "a/b.pt", "nan": None, "seed": 3, "loss": [1.5, None]}
 
     rows = list(csv.DictReader(tsv_path.open(), delimiter="\t"))
-    assert list(rows[0]) == ["motion", "frames", "played_steps", "success", *POSITION_METRICS]
+    columns = [metric.name for metric in METRICS]
+    assert list(rows[0]) == ["motion", "frames", "played_steps", "success", *columns, "category"]
     assert [row["motion"] for row in rows] == ["walk", "0-CMU_[red]flip", "one frame"]
     assert [row["success"] for row in rows] == ["1", "0", "1"]
     assert (rows[0]["mpjpe_g"], rows[0]["frames"], rows[0]["played_steps"]) == ("20.000", "10", "4")
