@@ -1,4 +1,4 @@
-"""Pictures of a simulated body beside the reference motion it should perform, drawn without a screen."""
+"""Pictures of a simulated body beside, or over, the reference motion it should perform, drawn without a screen."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from puffer_phc.errors import InputError
 from puffer_phc.viewers.gl import GLContext, make_context
+from puffer_phc.viewers.options import Layout
 
 Rgb = tuple[float, float, float]
 
@@ -30,20 +31,24 @@ _FOLLOW_TIME_UP = 0.6  # s: slower in height, so that a jump is seen as a jump
 _FRAMING = 1.15  # the picture's half height over the body's radius
 _SHADOW_REACH = 2.0  # the shadow map's half width over the body's radius: a low light throws long shadows
 _TEXT_HEIGHT = 1 / 24  # of the picture's height
+_GHOST = 0.35  # opacity
+_SLICES, _STACKS = 16, 8  # facets around and along round shapes: a fifth faster than MuJoCo's 28 and 16, looks the same
 _TELEPORT = 1.0  # m in one frame: a new clip or a reset, where the camera must cut instead of fly
 
 
 class MotionRenderer:
-    """Draws the reference (left) and the simulation (right) of one robot, side by side, each followed by a camera.
+    """Draws the reference and the simulation of one robot, followed by a camera.
 
-    Both cameras look in the same direction, so equal poses look equal. Floor, sky and lights are the model's own;
-    lights fixed to the world travel along, since a light's shadow covers only its neighbourhood. Use it as a context
-    manager, in one thread.
+    Layout ``side`` puts the reference left and the simulation right; both cameras look in the same direction, so equal
+    poses look equal. ``overlay`` draws the simulation with the reference as a ghost where it should be. Floor, sky and
+    lights are the model's own; lights fixed to the world travel along, since a light's shadow covers only its
+    neighbourhood. Use it as a context manager, in one thread.
 
     Args:
         model: any model whose robot hangs on a free joint (the first one is followed); it is not changed.
         height: pixels of the picture.
-        width: pixels of each half.
+        width: pixels of each half, or of the picture in the layout ``overlay``.
+        layout: ``side`` or ``overlay``.
         fps: pictures per second, the time base of the camera's smoothing.
         azimuth: camera direction in the ground plane, degrees (MuJoCo's convention; 90 looks along +y).
         elevation: camera direction over the ground, degrees; negative looks down.
@@ -63,6 +68,7 @@ class MotionRenderer:
         height: int = 480,
         width: int = 640,
         *,
+        layout: Layout = "side",
         fps: float = 30.0,
         azimuth: float = 130.0,
         elevation: float = -12.0,
@@ -72,16 +78,18 @@ class MotionRenderer:
         samples: int = 0,
         shadow_size: int = 1024,
     ) -> None:
-        self.height, self.width = height, width
+        self.height, self.width, self.layout = height, width, layout
+        whole = 2 * width if layout == "side" else width
         self.model = copy.copy(model)  # the off-screen buffer's size and quality are fields of the model
-        self.model.vis.global_.offwidth, self.model.vis.global_.offheight = 2 * width, height
+        self.model.vis.global_.offwidth, self.model.vis.global_.offheight = whole, height
         self.model.vis.quality.offsamples, self.model.vis.quality.shadowsize = samples, shadow_size
+        self.model.vis.quality.numslices, self.model.vis.quality.numstacks = _SLICES, _STACKS
 
         radius = _body_radius(self.model)
-        self.model.vis.map.shadowclip = _SHADOW_REACH * radius / self.model.stat.extent
+        self.model.vis.map.shadowclip = shadow_reach(self.model)
 
         # The context comes first: without one, MuJoCo's own calls end in a fatal error instead of a message.
-        self._gl = make_context(2 * width, height)
+        self._gl = make_context(whole, height)
         self._context = mujoco.MjrContext(self.model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
         self._free = weakref.finalize(self, _free, self._context, self._gl)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
@@ -90,9 +98,9 @@ class MotionRenderer:
         if distance is None:
             distance = _FRAMING * radius / math.sin(math.radians(self.model.vis.global_.fovy) / 2.0)
         camera = _Camera(fps, azimuth, elevation, distance)
-        self._reference = _Half(self.model, REFERENCE_COLOUR, camera, flags)
-        self._simulation = _Half(self.model, SIMULATION_COLOUR, copy.copy(camera), flags)
-        self._pixels = np.empty((height, 2 * width, 3), dtype=np.uint8)
+        self._reference = _View(self.model, REFERENCE_COLOUR, camera, flags)
+        self._simulation = _View(self.model, SIMULATION_COLOUR, copy.copy(camera), flags)
+        self._pixels = np.empty((height, whole, 3), dtype=np.uint8)
 
     def __enter__(self) -> Self:
         return self
@@ -102,33 +110,40 @@ class MotionRenderer:
     ) -> None:
         self.close()
 
-    def frame(self, sim_qpos: ArrayLike, ref_qpos: ArrayLike, caption: str | None = None) -> NDArray[np.uint8]:
-        """One picture of both bodies.
+    def frame(self, sim_qpos: ArrayLike, ref_qpos: ArrayLike | None, caption: str | None = None) -> NDArray[np.uint8]:
+        """One picture.
 
         Args:
             sim_qpos: simulated pose (nq,), as the model's ``qpos``.
-            ref_qpos: reference pose (nq,).
+            ref_qpos: reference pose (nq,); None for none, which only the layout ``overlay`` can show.
             caption: a line of text at the bottom, such as the tracking error; None for none.
 
         Returns:
-            RGB picture (height, 2 * width, 3) uint8, a new array.
+            RGB picture (height, 2 * width, 3) uint8, or (height, width, 3) in the layout ``overlay``; a new array.
 
         Raises:
-            ValueError: a pose has another length than ``nq``, or the renderer is closed.
+            ValueError: a pose has another length than ``nq``, the reference is missing, or the renderer is closed.
         """
         if not self._free.alive:
             raise ValueError("the renderer is closed")
         self._gl.make_current()
-        left = mujoco.MjrRect(0, 0, self.width, self.height)
-        right = mujoco.MjrRect(self.width, 0, self.width, self.height)
-        mujoco.mjr_render(left, self._reference.update(ref_qpos), self._context)
-        mujoco.mjr_render(right, self._simulation.update(sim_qpos), self._context)
-        whole = mujoco.MjrRect(0, 0, 2 * self.width, self.height)
-        mujoco.mjr_readPixels(self._pixels, None, whole, self._context)
-
+        if self.layout == "overlay":
+            self._draw(0, self._simulation.update(sim_qpos, ref_qpos))
+        elif ref_qpos is None:
+            raise ValueError("the layout side needs a reference")
+        else:
+            self._draw(0, self._reference.update(ref_qpos))
+            self._draw(self.width, self._simulation.update(sim_qpos))
+        height, width, _ = self._pixels.shape
+        mujoco.mjr_readPixels(self._pixels, None, mujoco.MjrRect(0, 0, width, height), self._context)
         picture = np.flipud(self._pixels).copy()  # OpenGL's rows run from the bottom up
-        picture[:, self.width - 1 : self.width + 1] = 255
-        return _with_text(picture, (("reference", REFERENCE_COLOUR), ("simulation", SIMULATION_COLOUR)), caption)
+        if self.layout == "side":
+            picture[:, self.width - 1 : self.width + 1] = 255
+        labels = [] if ref_qpos is None else [("reference", REFERENCE_COLOUR), ("simulation", SIMULATION_COLOUR)]
+        return _with_text(picture, labels, caption)
+
+    def _draw(self, left: int, scene: mujoco.MjvScene) -> None:
+        mujoco.mjr_render(mujoco.MjrRect(left, 0, self.width, self.height), scene, self._context)
 
     def reset_camera(self) -> None:
         """Let the next picture start with the cameras on the bodies, as for a new clip."""
@@ -170,8 +185,8 @@ class _Camera:
         return camera
 
 
-class _Half:
-    """One body's scene: its own pose, colour and camera."""
+class _View:
+    """One scene: a body with its own pose, colour and camera, and perhaps the ghost of another."""
 
     def __init__(
         self, model: mujoco.MjModel, colour: Rgb, camera: _Camera, flags: dict[mujoco.mjtRndFlag, bool]
@@ -179,19 +194,16 @@ class _Half:
         self.model = _painted(model, colour)
         self.camera = camera
         self._root = _root_body(model)
-        self._data = mujoco.MjData(self.model)
+        self._data, self._ghost = mujoco.MjData(self.model), mujoco.MjData(self.model)
         self._scene = mujoco.MjvScene(self.model, _MAX_GEOMS)
         self._option = mujoco.MjvOption()
         self._still_lights = np.flatnonzero(model.body_weldid[model.light_bodyid] == 0)
         for flag, value in flags.items():
             self._scene.flags[flag] = value
 
-    def update(self, qpos: ArrayLike) -> mujoco.MjvScene:
-        """The scene with the body in pose ``qpos`` (nq,)."""
-        pose = np.asarray(qpos, dtype=np.float64)
-        if pose.shape != (self.model.nq,):
-            raise ValueError(f"a pose of this model is ({self.model.nq},), not {pose.shape}")
-        self._data.qpos[:] = pose
+    def update(self, qpos: ArrayLike, ghost: ArrayLike | None = None) -> mujoco.MjvScene:
+        """The scene with the body in pose ``qpos`` (nq,), and a ghost in pose ``ghost`` (nq,)."""
+        self._data.qpos[:] = self._pose(qpos)
         mujoco.mj_kinematics(self.model, self._data)
         mujoco.mj_comPos(self.model, self._data)
         mujoco.mj_camlight(self.model, self._data)
@@ -202,7 +214,27 @@ class _Half:
         # An endless floor is laid around the camera the scene has so far: without this, one picture too late.
         mujoco.mjv_updateCamera(self.model, self._data, view, self._scene)
         mujoco.mjv_updateScene(self.model, self._data, self._option, None, view, every_kind, self._scene)
+        if ghost is not None:
+            self._ghost.qpos[:] = self._pose(ghost)
+            add_ghost(self.model, self._ghost, self._scene, REFERENCE_COLOUR)
         return self._scene
+
+    def _pose(self, qpos: ArrayLike) -> NDArray[np.float64]:
+        pose = np.asarray(qpos, dtype=np.float64)
+        if pose.shape != (self.model.nq,):
+            raise ValueError(f"a pose of this model is ({self.model.nq},), not {pose.shape}")
+        return pose
+
+
+def add_ghost(model: mujoco.MjModel, data: mujoco.MjData, scene: mujoco.MjvScene, colour: Rgb) -> None:
+    """Add the model's moving parts in the pose ``data.qpos``, translucent, to a scene that has room for them."""
+    mujoco.mj_kinematics(model, data)
+    first = scene.ngeom
+    option, perturb = mujoco.MjvOption(), mujoco.MjvPerturb()
+    mujoco.mjv_addGeoms(model, data, option, perturb, mujoco.mjtCatBit.mjCAT_DYNAMIC.value, scene)
+    for geom in scene.geoms[first : scene.ngeom]:
+        geom.matid = -1  # a material's colour would win over the geom's
+        geom.rgba[:] = (*colour, _GHOST)
 
 
 def _free(context: mujoco.MjrContext, gl: GLContext) -> None:
@@ -245,9 +277,12 @@ def _body_radius(model: mujoco.MjModel) -> float:
     return float(reach.max()) if reach.size else 1.0
 
 
-def _with_text(
-    picture: NDArray[np.uint8], labels: tuple[tuple[str, Rgb], ...], caption: str | None
-) -> NDArray[np.uint8]:
+def shadow_reach(model: mujoco.MjModel) -> float:
+    """The option ``shadowclip`` that lets a light's shadow map cover the body and a step around it, and no more."""
+    return _SHADOW_REACH * _body_radius(model) / float(model.stat.extent)
+
+
+def _with_text(picture: NDArray[np.uint8], labels: list[tuple[str, Rgb]], caption: str | None) -> NDArray[np.uint8]:
     """The picture with a coloured label at the top of each of its equal parts and a caption along the bottom."""
     height, width = picture.shape[:2]
     size = max(round(height * _TEXT_HEIGHT), 8)

@@ -19,6 +19,7 @@ from puffer_phc.motions.loading import load_motions
 from puffer_phc.robots.smpl import smpl_robot
 from puffer_phc.viewers import motion_viewer
 from puffer_phc.viewers.motion_player import check_speed, choose_clip, make_track, player_for
+from puffer_phc.viewers.window import WindowMaker
 
 SAMPLES = ROOT / "sample_data"
 SPACE, RIGHT, LEFT, DOWN, UP, FASTER, SLOWER, RESTART = 32, 262, 263, 264, 265, 61, 45, 259
@@ -166,6 +167,9 @@ class FakeWindow:
     def __exit__(self, *_):
         pass
 
+    def close(self):
+        pass
+
     def is_running(self):
         if len(self.poses) == 1:
             self.press(UP)
@@ -178,13 +182,14 @@ class FakeWindow:
 def test_window(monkeypatch, robot, clips):
     windows = []
 
-    def launch_passive(model, data, key_callback, show_left_ui):
+    def launch_passive(model, data, key_callback, **looks):
         window = FakeWindow(data, key_callback)
         window.lock = lambda: window
         windows.append(window)
         return window
 
-    monkeypatch.setattr(motion_viewer, "_open_viewer", lambda: SimpleNamespace(launch_passive=launch_passive))
+    maker = WindowMaker(SimpleNamespace(launch_passive=launch_passive), "")
+    monkeypatch.setattr(motion_viewer, "open_viewer", lambda instead: maker)
     told = []
     motion_viewer.show(robot, player_for(clips, robot, 0, "off", 1.0), told.append)
     assert len(windows[0].poses) == 3

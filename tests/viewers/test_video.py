@@ -5,6 +5,7 @@ import sys
 import imageio_ffmpeg
 import numpy as np
 import pytest
+import torch
 
 from puffer_phc.errors import InputError
 from puffer_phc.viewers import gl
@@ -254,6 +255,28 @@ def test_shadow_travels_with_the_body(render):
     assert np.abs(near_picture - far_picture).mean() < 2
 
 
+def test_overlay_shows_the_body_and_a_ghost_where_it_should_be(backend):
+    import mujoco
+
+    from puffer_phc.viewers.render import MotionRenderer
+
+    model = mujoco.MjModel.from_xml_string(MODEL)
+    aside = model.qpos0.copy()
+    aside[:2] += [-0.4, -0.33]  # to the left in the picture
+    with MotionRenderer(model, height=120, width=160, layout="overlay", distance=4.0) as renderer:
+        alone = renderer.frame(model.qpos0, None)
+        both = renderer.frame(model.qpos0, aside)
+        with pytest.raises(ValueError, match="pose of this model"):
+            renderer.frame(model.qpos0, aside[:-1])
+    assert alone.shape == both.shape == (120, 160, 3)
+    assert coloured(alone, 2).sum() > 200
+    assert coloured(alone, 0).sum() == 0
+    body, ghost = coloured(both, 2), both[24:, :, 0].astype(int) - both[24:, :, 2] > 20
+    assert ghost.sum() > 200
+    assert np.flatnonzero(ghost.any(axis=0)).mean() < np.flatnonzero(body.any(axis=0)).mean() - 5
+    assert coloured(both, 0).sum() < ghost.sum() / 2  # translucent: the floor is seen through it
+
+
 def test_wrong_pose_and_model_are_told(render):
     import mujoco
 
@@ -262,6 +285,36 @@ def test_wrong_pose_and_model_are_told(render):
     renderer, qpos = render
     with pytest.raises(ValueError, match="pose of this model"):
         renderer.frame(qpos[:-1], qpos)
+    with pytest.raises(ValueError, match="needs a reference"):
+        renderer.frame(qpos, None)
     fixed = mujoco.MjModel.from_xml_string("<mujoco><worldbody><geom size='1'/></worldbody></mujoco>")
     with pytest.raises(InputError, match="free joint"):
         MotionRenderer(fixed)
+
+
+def recording(world, steps, reference=True):
+    from puffer_phc.evaluation.evaluator import Recording
+
+    poses = torch.from_numpy(np.tile(world[0].model.qpos0, (steps, 1)))
+    return Recording("a clip", poses, poses if reference else None, torch.zeros(steps if reference else 0), True)
+
+
+@pytest.mark.parametrize(
+    ("layout", "reference", "fps", "size", "frames"),
+    [
+        ("side", True, 30.0, "852x480", 4),
+        ("overlay", True, 30.0, "852x480", 4),
+        ("side", False, 30.0, "852x480", 4),  # nothing to put beside it
+        ("overlay", True, 60.0, "852x480, .* 30 fps", 2),
+    ],
+)
+def test_recordings_become_videos(backend, world, tmp_path, layout, reference, fps, size, frames):
+    from puffer_phc.viewers.play import write_video
+
+    done = []
+    played = recording(world, 4, reference)
+    path = write_video(tmp_path / "clip.mp4", world[0], played, fps, layout, lambda *step: done.append(step))
+    told, count = probe(path)
+    assert count == frames
+    assert re.search(size, told)
+    assert done[-1] == (frames, frames)
