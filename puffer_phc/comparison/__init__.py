@@ -1,0 +1,1 @@
+"""Our learner beside Stable-Baselines3's, on Gymnasium's Humanoid and on our own task."""
