@@ -7,7 +7,6 @@ the score of the run that a user would pick for a cost: the one that looks best 
 from __future__ import annotations
 
 import heapq
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -15,8 +14,11 @@ import numpy as np
 
 from puffer_phc.errors import InputError
 from puffer_phc.sweeps.carbs import CarbsSampler
-from puffer_phc.sweeps.history import COST
+from puffer_phc.sweeps.history import COST, CURVE
+from puffer_phc.sweeps.protein import ProteinSampler, ProteinSettings
+from puffer_phc.sweeps.results import interval
 from puffer_phc.sweeps.settings import CarbsSettings
+from puffer_phc.sweeps.stopping import is_hopeless
 from puffer_phc.sweeps.synthetic import Array, Problem
 
 try:
@@ -36,17 +38,46 @@ class Method:
         name: in the table.
         make: the sampler for a problem and a seed.
         two_objectives: whether it gets score and cost as objectives, or the score alone.
+        points: evaluations of a run, evenly spread over its length; the last is its end.
+        early_stop: whether hopeless runs are stopped.
     """
 
     name: str
     make: Callable[[Problem, int], BaseSampler]
     two_objectives: bool = False
+    points: int = 1
+    early_stop: bool = False
+
+
+def _carbs(problem: Problem, seed: int) -> BaseSampler:
+    return CarbsSampler(problem.spaces, CarbsSettings(seed=seed))
+
+
+def _carbs_of_ends(problem: Problem, seed: int) -> BaseSampler:
+    return CarbsSampler(problem.spaces, CarbsSettings(seed=seed), curve_parameter=problem.bought[0], curve_points=1)
+
+
+def _carbs_of_curves(problem: Problem, seed: int) -> BaseSampler:
+    return CarbsSampler(problem.spaces, CarbsSettings(seed=seed), curve_parameter=problem.bought[0])
+
+
+def _protein(problem: Problem, seed: int) -> BaseSampler:
+    return ProteinSampler(problem.spaces, ProteinSettings(seed=seed))
+
+
+def _protein_of_curves(problem: Problem, seed: int) -> BaseSampler:
+    return ProteinSampler(problem.spaces, ProteinSettings(seed=seed), curve_parameter=problem.bought[0])
 
 
 METHODS = (
-    Method("carbs", lambda problem, seed: CarbsSampler(problem.spaces, CarbsSettings(seed=seed))),
+    Method("carbs", _carbs),
+    Method("carbs, 5 points a run", _carbs_of_curves, points=5),
+    Method("carbs, hopeless runs stopped", _carbs_of_ends, points=20, early_stop=True),
+    Method("protein", _protein),
+    Method("protein, 5 points a run", _protein_of_curves, points=5),
     Method("carbs, published", lambda problem, seed: CarbsSampler(problem.spaces, CarbsSettings(seed=seed), True)),
     Method("random", lambda problem, seed: RandomSampler(seed=seed)),
+    Method("random, hopeless runs stopped", lambda problem, seed: RandomSampler(seed=seed), points=20, early_stop=True),
     Method("TPE", lambda problem, seed: TPESampler(seed=seed)),
     Method("NSGA-II", lambda problem, seed: NSGAIISampler(seed=seed, population_size=16), two_objectives=True),
     Method("multi-objective TPE", lambda problem, seed: TPESampler(seed=seed), two_objectives=True),
@@ -62,12 +93,14 @@ class Record:
         observed: their noisy scores.
         true: their scores without noise.
         failures: number of runs that failed.
+        stopped: number of runs that were stopped; they count as runs of the length that they reached.
     """
 
     costs: Array
     observed: Array
     true: Array
     failures: int
+    stopped: int = 0
 
     def best_at(self, cost: float) -> float:
         """True score of the run that looks best among those of at most ``cost``; minus infinity if there is none.
@@ -81,27 +114,63 @@ class Record:
         return float(self.true[within[int(np.argmax(means))]])
 
 
+@dataclass(frozen=True)
+class _Run:
+    """A run under way in simulated time, evaluated after each of ``points`` equal parts of its length."""
+
+    problem: Problem
+    trial: Trial
+    params: dict[str, float]
+    points: int
+    curve: list[tuple[float, float]]  # cost, observed score
+
+    def at(self, point: int) -> tuple[float, float]:
+        """True score and cost after so many parts of its length."""
+        length = self.problem.bought[0]
+        partly = {**self.params, length: self.params[length] * point / self.points}
+        score, cost = self.problem.evaluate(partly if point < self.points else self.params)
+        return float(score), float(cost)
+
+    def values(self) -> list[list[float]]:
+        """What the trial's attribute ``curve`` holds: length, score and cost of all evaluations but the end."""
+        length = self.params[self.problem.bought[0]] / self.points
+        return [[(index + 1) * length, score, cost] for index, (cost, score) in enumerate(self.curve)]
+
+
 def run_sweep(method: Method, problem: Problem, seed: int, evaluations: int, workers: int) -> Record:
     """One sweep in simulated time: a run takes as long as it costs, and a worker that is free asks at once."""
     directions = [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE][: 1 + method.two_objectives]
     study = optuna.create_study(directions=directions, sampler=method.make(problem, seed))
     distributions = {space.name: space.to_distribution() for space in problem.spaces}
-    rng = np.random.default_rng([seed, 7])
-    running: list[tuple[float, int, Trial]] = []
+    rng, curve_rng = np.random.default_rng([seed, 7]), np.random.default_rng([seed, 8])
+    running: list[tuple[float, int, int, _Run]] = []  # when it is evaluated next, number, which evaluation
+    finished: list[list[tuple[float, float]]] = []
     rows: list[tuple[float, float, float]] = []
-    now, failures = 0.0, 0
-    for number in range(evaluations + workers):
-        if number >= workers:
-            now, _, done = heapq.heappop(running)
-            row = _finish(study, problem, done, rng, method.two_objectives)
-            rows += [row] if row else []
-            failures += row is None
-        if number < evaluations:
+    now, asked, failures, stopped = 0.0, 0, 0, 0
+    while asked < evaluations or running:
+        while asked < evaluations and len(running) < workers:
             trial = study.ask(distributions)
-            cost = float(problem.evaluate(_runnable(problem, trial))[1])
-            heapq.heappush(running, (now + cost, number, trial))
-    costs, observed, true = np.array(rows, dtype=np.float64).reshape(-1, 3).T
-    return Record(costs, observed, true, failures)
+            run = _Run(problem, trial, _runnable(problem, trial), method.points, [])
+            heapq.heappush(running, (now + run.at(1)[1], asked, 1, run))
+            asked += 1
+        now, number, point, run = heapq.heappop(running)
+        true, cost = run.at(point)
+        if point == method.points:
+            row = _finish(study, run, rng, method.two_objectives)
+            rows += [row] if row else []
+            finished += [[*run.curve, row[:2]]] if row else []
+            failures += row is None
+            continue
+        run.curve.append((cost, true + problem.noise * float(curve_rng.standard_normal())))
+        if method.early_stop and is_hopeless(run.curve, finished, run.at(method.points)[1]):
+            run.trial.set_user_attr(CURVE, run.values())
+            study.tell(run.trial, state=TrialState.PRUNED)
+            rows.append((cost, run.curve[-1][1], true))
+            stopped += 1
+            continue
+        heapq.heappush(running, (now + run.at(point + 1)[1] - cost, number, point + 1, run))
+    costs, observed, true_scores = np.array(rows, dtype=np.float64).reshape(-1, 3).T
+    return Record(costs, observed, true_scores, failures, stopped)
 
 
 def _runnable(problem: Problem, trial: Trial) -> dict[str, float]:
@@ -110,17 +179,17 @@ def _runnable(problem: Problem, trial: Trial) -> dict[str, float]:
 
 
 def _finish(
-    study: optuna.Study, problem: Problem, trial: Trial, rng: np.random.Generator, two_objectives: bool
+    study: optuna.Study, run: _Run, rng: np.random.Generator, two_objectives: bool
 ) -> tuple[float, float, float] | None:
-    """Tell the study how a trial went; returns its cost, observed and true score, None if it failed."""
-    params = _runnable(problem, trial)
-    noise = problem.noise * rng.standard_normal()
-    if problem.fails(params):
-        study.tell(trial, state=TrialState.FAIL)
+    """Tell the study how a run went; returns its cost, observed and true score, None if it failed."""
+    noise = run.problem.noise * float(rng.standard_normal())
+    if run.problem.fails(run.params):
+        study.tell(run.trial, state=TrialState.FAIL)
         return None
-    true, cost = (float(value) for value in problem.evaluate(params))
-    trial.set_user_attr(COST, cost)
-    study.tell(trial, [true + noise, cost] if two_objectives else true + noise)
+    true, cost = run.at(run.points)
+    run.trial.set_user_attr(COST, cost)
+    run.trial.set_user_attr(CURVE, run.values())
+    study.tell(run.trial, [true + noise, cost] if two_objectives else true + noise)
     return cost, true + noise, true
 
 
@@ -134,17 +203,6 @@ def measure(record: Record, problem: Problem) -> tuple[float, ...]:
     picked = (problem.share(record.best_at(share * dearest), share * dearest) for share in SHARES)
     front = problem.hypervolume(record.costs, record.true)
     return front, *picked, float(record.costs.sum()) / dearest, float(record.failures)
-
-
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Mean, and half of its 95 % confidence interval by Student's t (Cornish-Fisher expansion of its quantile)."""
-    count = len(values)
-    if count < 2:
-        return float(np.mean(values)), math.nan
-    z, f = 1.959963985, count - 1
-    quantile = z + (z**3 + z) / (4 * f) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * f**2)
-    quantile += (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * f**3)
-    return float(np.mean(values)), quantile * float(np.std(values, ddof=1)) / math.sqrt(count)
 
 
 def compare(

@@ -23,20 +23,38 @@ import torch
 from optuna.study import Study
 from rich.console import Console
 
-from puffer_phc.config import ROOT, Config, resolve_device
+from puffer_phc.config import ROOT, Config, resolve
 from puffer_phc.errors import InputError
+from puffer_phc.sweeps.confirmation import queue_confirmations, queue_default, verdict
 from puffer_phc.sweeps.history import FAILURE, INFRASTRUCTURE
+from puffer_phc.sweeps.learning_curve import planned_cost
 from puffer_phc.sweeps.live import progress
+from puffer_phc.sweeps.monitor import Monitor
 from puffer_phc.sweeps.ownership import BEAT, HEARTBEAT, OWNER, Watch, identity
 from puffer_phc.sweeps.report import write_results
+from puffer_phc.sweeps.results import CONFIRM
+from puffer_phc.sweeps.slots import Slot, slots_here
 from puffer_phc.sweeps.spaces import Space
-from puffer_phc.sweeps.study import FOLDER, OPTIONS, handle, open_study, options_of, record, reoffer, repair, wanted
+from puffer_phc.sweeps.study import (
+    FOLDER,
+    OPTIONS,
+    SEED,
+    handle,
+    open_study,
+    options_of,
+    prune,
+    record,
+    reoffer,
+    repair,
+    wanted,
+)
 from puffer_phc.sweeps.sweep_config import read_spaces, with_values
-from puffer_phc.sweeps.trial_run import Outcome, TrialRun
+from puffer_phc.sweeps.trial_run import HOPELESS, Outcome, TrialRun
 from puffer_phc.training.run_folder import make_folder
 
 TRAIN = (sys.executable, str(ROOT / "scripts" / "train.py"))
 _POLL = 0.2  # s
+_GLANCE = 1.0  # s between looks at learning curves
 _LOOK = 5.0  # s between looks at other drivers' trials, while there is something else to wait for
 _HOPELESS = 3  # failures without any success after which bad input is the sweep's, not the parameters'
 
@@ -55,16 +73,14 @@ def sweep(cfg: Config, console: Console, files: Sequence[Path], command: Sequenc
     """
     if cfg.base.resume:
         raise InputError("--resume", "is for single runs", "repeat the sweep's command, it goes on by itself")
-    if cfg.sweep.method == "protein":
-        fault = "protein is not part of this version"
-        raise InputError("--sweep.method", fault, "use carbs, random, tpe or gp")
     spaces = read_spaces(cfg, files)
     optuna.logging.set_verbosity(logging.WARNING)
-    devices = _devices(cfg)
+    slots = slots_here(cfg.base.device, cfg.sweep.workers)
     folder = sweep_folder(cfg)
     make_folder(folder)
     study = open_study(cfg, spaces, folder)
-    driver = Driver(cfg, study, spaces, folder, devices, command)
+    queue_default(study, cfg, spaces, torch.device(slots[0].device))
+    driver = Driver(cfg, study, spaces, folder, slots, command)
     try:
         with _terminable():
             driver.run(console)
@@ -73,6 +89,8 @@ def sweep(cfg: Config, console: Console, files: Sequence[Path], command: Sequenc
         write_results(study, cfg, spaces, folder)
     best = folder / "best.ini"
     found = f"best options: {best} (train with --config)" if best.exists() else "no run succeeded"
+    for line in verdict(study, cfg):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
     console.print(f"{found}\nreport: {folder / 'report.html'}", soft_wrap=True, highlight=False)
     return 0
 
@@ -91,14 +109,15 @@ class Driver:
         study: Study,
         spaces: Sequence[Space],
         folder: Path,
-        devices: Sequence[str],
+        slots: Sequence[Slot],
         command: Sequence[str],
     ) -> None:
         self._cfg, self._study, self._spaces, self._folder = cfg, study, spaces, folder
-        self._devices, self._command = devices, command
+        self._slots, self._command = slots, command
+        self._monitor = Monitor(study, cfg, spaces)
         self._runs: dict[int, TrialRun] = {}  # by slot
         self._watch = Watch()
-        self._beat, self._looked = (0, time.monotonic()), -math.inf
+        self._beat, self._looked, self._glanced = (0, time.monotonic()), -math.inf, -math.inf
 
     def run(self, console: Console) -> None:
         """Start, await and record trials until there are enough and nobody's are left unaccounted for.
@@ -110,13 +129,14 @@ class Driver:
         with progress(console, self._study, self._cfg, self._spaces) as show:
             while True:
                 others = self._reap() if not self._runs or time.monotonic() - self._looked > _LOOK else True
-                for slot in range(len(self._devices)):
+                for slot in range(len(self._slots)):
                     if slot not in self._runs and wanted(self._study, self._cfg.sweep.trials):
                         self._start(slot)
-                if not self._runs and not others:
+                if not self._runs and not others and not queue_confirmations(self._study, self._cfg):
                     return
                 for run in [run for run in self._runs.values() if not run.running()]:
                     self._finish(run)
+                self._watch_curves()
                 self._keep_alive()
                 show(self._runs.values())
                 time.sleep(_POLL)
@@ -135,14 +155,28 @@ class Driver:
         trial.set_user_attr(OPTIONS, values)
         path = self._folder / "trials" / f"{trial.number:04d}"
         trial.set_user_attr(FOLDER, str(path))
-        cfg = with_values(self._cfg, values)
-        threads = cfg.base.threads or max(1, (os.cpu_count() or 1) // len(self._devices))
-        cfg = replace(cfg, base=replace(cfg.base, device=self._devices[slot], threads=threads))
-        self._runs[slot] = TrialRun(self._command, cfg, trial.number, path, slot)
+        seed = trial.user_attrs.get(SEED, self._cfg.base.seed)
+        cfg, place = with_values(self._cfg, values), self._slots[slot]
+        threads = cfg.base.threads or max(1, (os.cpu_count() or 1) // len(self._slots))
+        cfg = replace(cfg, base=replace(cfg.base, device=place.device, threads=threads, seed=seed))
+        environment = {**place.environment, **self._tracking(trial)}
+        planned = planned_cost(resolve(cfg, torch.device(place.device)))
+        self._runs[slot] = TrialRun(self._command, cfg, trial.number, path, slot, environment, planned)
+
+    def _tracking(self, trial: optuna.Trial) -> dict[str, str]:
+        """Weights & Biases' own variables: a sweep's runs stand together in one group."""
+        if not self._cfg.base.track:
+            return {}
+        name = self._study.study_name
+        kind = "sweep-confirm" if CONFIRM in trial.user_attrs else "sweep"
+        return {"WANDB_RUN_GROUP": name, "WANDB_JOB_TYPE": kind, "WANDB_NAME": f"{name}-{trial.number:04d}"}
 
     def _finish(self, run: TrialRun) -> None:
         outcome = run.outcome()
-        if outcome.failure == INFRASTRUCTURE:
+        self._monitor.forget(run, math.inf if outcome.failure else outcome.cost)
+        if outcome.failure == HOPELESS:
+            prune(self._study, run.number, outcome.cost)
+        elif outcome.failure == INFRASTRUCTURE:
             reoffer(self._study, run.number, outcome.error, self._cfg.sweep.retries)
         else:
             record(self._study, run.number, outcome)
@@ -171,21 +205,19 @@ class Driver:
                 unknown = True
         return unknown
 
+    def _watch_curves(self) -> None:
+        if time.monotonic() - self._glanced > _GLANCE:
+            self._glanced = time.monotonic()
+            for run in self._runs.values():
+                if not run.hopeless and self._monitor.look(run):
+                    run.give_up()
+
     def _keep_alive(self) -> None:
         count, last = self._beat
         if time.monotonic() - last > BEAT:
             self._beat = (count + 1, time.monotonic())
             for run in self._runs.values():
                 handle(self._study, run.number).set_user_attr(HEARTBEAT, count + 1)
-
-
-def _devices(cfg: Config) -> list[str]:
-    """The device of each slot: all GPUs in turn, unless one is named."""
-    kind = resolve_device(cfg.base.device)
-    gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())] if kind.type == "cuda" else ["cpu"]
-    if ":" in cfg.base.device:
-        gpus = [cfg.base.device]
-    return [gpus[slot % len(gpus)] for slot in range(cfg.sweep.workers or len(gpus))]
 
 
 @contextmanager

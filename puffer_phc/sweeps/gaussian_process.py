@@ -67,6 +67,10 @@ class GaussianProcess:
         self._factor = torch.linalg.cholesky(_noisy_covariance(x, kernel))
         self._weights = torch.cholesky_solve(y.unsqueeze(-1), self._factor).squeeze(-1)
 
+    def mean(self, x: Tensor) -> Tensor:
+        """Posterior mean (M,) at inputs (M, D), at a fraction of what the variance costs."""
+        return covariance(x, self.x, self.kernel) @ self._weights
+
     def predict(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Posterior mean (M,) and variance without observation noise (M,) at inputs (M, D)."""
         cross = covariance(x, self.x, self.kernel)
@@ -111,6 +115,13 @@ def fit(x: Tensor, y: Tensor, start: Kernel, prior: Prior, iterations: int = 40)
         return negative_log_posterior(sub_x, sub_y, unpack(theta, start), prior)
 
     return GaussianProcess(x, y, unpack(minimise(objective, pack(start), iterations), start))
+
+
+def start_of(prior: Prior, dims: int) -> Kernel:
+    """The kernel at the prior's modes, with an unknown mean, to start a fit of ``dims`` inputs from."""
+    lengthscale = torch.full((dims,), math.exp(prior.lengthscale[0]), dtype=torch.float64)
+    stationary, linear, noise = (math.exp(mode) for mode, _ in (prior.stationary, prior.linear, prior.noise))
+    return Kernel(lengthscale, stationary, linear, noise, constant=1.0)
 
 
 def negative_log_posterior(x: Tensor, y: Tensor, kernel: Kernel, prior: Prior) -> tuple[float, Tensor]:

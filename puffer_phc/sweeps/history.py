@@ -6,6 +6,8 @@ A trial reports through user attributes (``trial.set_user_attr``), since one obj
 - ``curve``: optional list of ``[value, score, cost]``, the run's score and cost so far at earlier values of the one
   parameter that says how long a run is (the sampler's ``curve_parameter``). Each entry counts as an observation of
   its own, as in PufferLib's Protein; right only where no schedule depends on the planned length.
+- A pruned trial is known by the last entry of its curve: a run of that length, if the length is a parameter; else a
+  *partial* observation, a lower bound on both score and cost of its parameters.
 - ``failure``: optional reason of a failed trial; ``infra`` says that the machine failed, not the parameters.
 """
 
@@ -13,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -28,7 +30,20 @@ if TYPE_CHECKING:
 COST, CURVE, FAILURE, CLAIM = "cost", "curve", "failure", "carbs"
 INFRASTRUCTURE = "infra"
 
-Observation = tuple[list[float], float, float]  # values, score as reported, cost
+Observation = tuple[list[float], float, float, bool]  # values, score as reported, cost, whether partial
+
+
+@dataclass(frozen=True)
+class Curves:
+    """How learning curves are read.
+
+    Attributes:
+        parameter: name of the one that ``curve``'s first entries are values of; None if no parameter is the length.
+        points: observations that one trial gives at most, its end included; None for all.
+    """
+
+    parameter: str | None = None
+    points: int | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +58,7 @@ class History:
         pending: (P, D) of trials that run now.
         resamples: suggestions so far that repeated an earlier point.
         trials: successful trials, each of which gave one or more observations.
+        partial: (N,) bool, observations that are lower bounds only; None if there are none.
     """
 
     points: Tensor
@@ -52,10 +68,23 @@ class History:
     pending: Tensor
     resamples: int
     trials: int
+    partial: Tensor | None = None
+
+    @property
+    def whole(self) -> Tensor:
+        """Which observations (N,) are of a run's score and cost themselves, not lower bounds."""
+        return torch.ones(len(self.costs), dtype=torch.bool) if self.partial is None else ~self.partial
+
+    def rows(self, kept: Tensor) -> History:
+        """With the observations (K,) of these indices only."""
+        partial = None if self.partial is None else self.partial[kept]
+        return replace(
+            self, points=self.points[kept], scores=self.scores[kept], costs=self.costs[kept], partial=partial
+        )
 
 
 def read_history(
-    trials: Sequence[FrozenTrial], spaces: Sequence[Space], sign: float, own: int, curve_parameter: str | None = None
+    trials: Sequence[FrozenTrial], spaces: Sequence[Space], sign: float, own: int, curves: Curves | None = None
 ) -> History:
     """The history that trial number ``own`` sees.
 
@@ -66,7 +95,7 @@ def read_history(
         spaces: of the parameters, D of them.
         sign: 1 where the study maximises, -1 where it minimises.
         own: number of the trial to suggest for; it is not part of its own history.
-        curve_parameter: name of the parameter that the first entries of ``curve`` are values of.
+        curves: how curves are read; None takes the ends of runs only.
 
     Raises:
         InputError: a finished trial has no valid cost, or a damaged curve.
@@ -89,17 +118,19 @@ def read_history(
         elif _has_failed(trial):
             failures.append(values)
         elif state in ("COMPLETE", "PRUNED"):
-            found = _observations(trial, spaces, values, curve_parameter)
+            found = _observations(trial, spaces, values, curves or Curves())
             observations += found
             successes += bool(found)
+    partial = torch.tensor([bound for *_, bound in observations], dtype=torch.bool)
     return History(
-        points=points_of(spaces, [values for values, _, _ in observations]),
-        scores=sign * torch.tensor([score for _, score, _ in observations], dtype=torch.float64),
-        costs=torch.tensor([cost for _, _, cost in observations], dtype=torch.float64),
+        points=points_of(spaces, [values for values, *_ in observations]),
+        scores=sign * torch.tensor([score for _, score, _, _ in observations], dtype=torch.float64),
+        costs=torch.tensor([cost for _, _, cost, _ in observations], dtype=torch.float64),
         failures=points_of(spaces, failures),
         pending=points_of(spaces, pending),
         resamples=resamples,
         trials=successes,
+        partial=partial if bool(partial.any()) and not bool(partial.all()) else None,
     )
 
 
@@ -122,19 +153,48 @@ def _score(trial: FrozenTrial) -> float:
 
 
 def _observations(
-    trial: FrozenTrial, spaces: Sequence[Space], values: list[float], curve_parameter: str | None
+    trial: FrozenTrial, spaces: Sequence[Space], values: list[float], curves: Curves
 ) -> list[Observation]:
-    """Those of a trial's curve and, unless it was pruned, of its end."""
+    """Those of a trial's curve and of its end; a pruned trial's end is the last entry of its curve."""
+    entries = [_curve_entry(trial, entry) for entry in trial.user_attrs.get(CURVE, ())]
+    entries = [entry for entry in entries if math.isfinite(entry[1])]
+    complete = trial.state.name == "COMPLETE"
     found: list[Observation] = []
-    if curve_parameter is not None:
-        for entry in trial.user_attrs.get(CURVE, ()):
-            value, score, cost = _curve_entry(trial, entry)
-            earlier = values_of(spaces, {**trial.params, curve_parameter: value})
-            if earlier is not None and math.isfinite(score):
-                found.append((earlier, score, cost))
-    if trial.state.name == "COMPLETE":
-        found.append((values, _score(trial), _cost(trial)))
+    length = next((space for space in spaces if space.name == curves.parameter), None)
+    if length is not None:
+        earlier = entries if complete else entries[:-1]
+        for value, score, cost in _spread(earlier, None if curves.points is None else curves.points - 1):
+            at = values_of(spaces, {**trial.params, length.name: value})
+            if at is not None and length.low <= value <= length.high:
+                found.append((at, score, cost, False))
+    if complete:
+        found.append((values, _score(trial), _cost(trial), False))
+    elif entries:
+        found.append(_stopped_at(trial, spaces, values, length, entries[-1]))
     return found
+
+
+def _stopped_at(
+    trial: FrozenTrial,
+    spaces: Sequence[Space],
+    values: list[float],
+    length: Space | None,
+    last: tuple[float, float, float],
+) -> Observation:
+    """What a pruned run shows: a shorter run, or lower bounds for the shortest one allowed or for its own values."""
+    value, score, cost = last
+    if length is None:
+        return values, score, cost, True
+    held = min(max(value, length.low), length.high)
+    at = values_of(spaces, {**trial.params, length.name: held})
+    return (values if at is None else at), score, cost, held > value
+
+
+def _spread(entries: Sequence[tuple[float, float, float]], count: int | None) -> list[tuple[float, float, float]]:
+    """At most ``count`` entries, evenly spread."""
+    if count is None or count >= len(entries):
+        return list(entries)
+    return [entries[round((index + 1) * len(entries) / (count + 1)) - 1] for index in range(count)]
 
 
 def _curve_entry(trial: FrozenTrial, entry: Any) -> tuple[float, float, float]:

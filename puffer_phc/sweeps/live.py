@@ -16,7 +16,7 @@ from rich.text import Text
 
 from puffer_phc.config import Config
 from puffer_phc.sweeps.history import CLAIM, COST
-from puffer_phc.sweeps.results import best_trial
+from puffer_phc.sweeps.results import CONFIRM, DEFAULT, best_trial
 from puffer_phc.sweeps.spaces import Space
 from puffer_phc.sweeps.study import ERROR, REOFFERED
 from puffer_phc.sweeps.trial_run import TrialRun
@@ -64,7 +64,7 @@ def table_of(study: Study, cfg: Config, spaces: Sequence[Space], runs: Collectio
     """Running trials and the latest finished ones."""
     trials = study.get_trials(deepcopy=False)
     finished = [trial for trial in trials if trial.state.is_finished()]
-    done = sum(REOFFERED not in trial.user_attrs for trial in finished)
+    done = sum(not trial.user_attrs.keys() & {REOFFERED, CONFIRM} for trial in finished)
     best = best_trial(study)
     title = f"{study.study_name}: {done} of {cfg.sweep.trials} trials"
     if best is not None:
@@ -75,22 +75,30 @@ def table_of(study: Study, cfg: Config, spaces: Sequence[Space], runs: Collectio
     for run in runs:
         trial = trials[run.number]
         outcome = f"running for {time.monotonic() - run.started:,.0f} s"
-        table.add_row(str(run.number), _kind(trial), Text(outcome, "cyan"), Text(_params(trial, spaces)))
+        table.add_row(str(run.number), kind_of(trial), Text(outcome, "cyan"), Text(_params(trial, spaces)))
     for trial in reversed(finished[-_SHOWN:]):
         style = (
             "green" if best is not None and trial.number == best.number else "red" if ERROR in trial.user_attrs else ""
         )
-        table.add_row(str(trial.number), _kind(trial), Text(_outcome(trial), style), Text(_params(trial, spaces)))
+        table.add_row(str(trial.number), kind_of(trial), Text(_outcome(trial), style), Text(_params(trial, spaces)))
     return table
 
 
-def _kind(trial: FrozenTrial) -> str:
+def kind_of(trial: FrozenTrial) -> str:
+    """What a trial is there for: the sampler's rule, or a queue."""
+    if CONFIRM in trial.user_attrs:
+        return f"{trial.user_attrs[CONFIRM]} again"
+    if DEFAULT in trial.user_attrs:
+        return "default"
     return str(trial.system_attrs.get(CLAIM, {}).get("kind", "queued" if "fixed_params" in trial.system_attrs else ""))
 
 
 def _outcome(trial: FrozenTrial) -> str:
     if trial.state.name == "COMPLETE":
         return f"score {trial.value:.4g}, cost {trial.user_attrs.get(COST, float('nan')):,.4g}"
+    if trial.state.name == "PRUNED":
+        cost = trial.user_attrs.get(COST, float("nan"))
+        return f"stopped as hopeless at score {trial.value or float('nan'):.4g}, cost {cost:,.4g}"
     again = ", queued again" if REOFFERED in trial.user_attrs else ""
     return f"failed ({trial.user_attrs.get(ERROR, 'unknown')}{again})"
 

@@ -13,10 +13,11 @@ from optuna.trial import FrozenTrial
 
 from puffer_phc.config import Config, to_ini
 from puffer_phc.errors import InputError
+from puffer_phc.sweeps.confirmation import verdict
 from puffer_phc.sweeps.history import COST
-from puffer_phc.sweeps.live import line_of
+from puffer_phc.sweeps.live import kind_of, line_of
 from puffer_phc.sweeps.plots import front_plot, importance_plot, parallel_plot
-from puffer_phc.sweeps.results import best_trial, completed, pareto_front, saved
+from puffer_phc.sweeps.results import best_trial, completed, pareto_front, saved, stopped
 from puffer_phc.sweeps.spaces import Space
 from puffer_phc.sweeps.study import ERROR, FOLDER, REOFFERED, options_of
 from puffer_phc.sweeps.sweep_config import with_values
@@ -71,19 +72,21 @@ def _summary(study: Study, cfg: Config, spaces: Sequence[Space]) -> str:
     trials, good = study.get_trials(deepcopy=False), completed(study)
     killed = sum(REOFFERED in trial.user_attrs for trial in trials)
     failed = sum(trial.state.name == "FAIL" for trial in trials) - killed
-    spent, full = saved(good)
+    hopeless = stopped(study)
+    spent, full = saved([*good, *hopeless])
     lines = [
-        f"{cfg.sweep.method}, {cfg.sweep.goal} {cfg.sweep.metric}: {len(good)} trials succeeded, {failed} failed, "
-        f"{killed} were killed and offered again."
+        f"{cfg.sweep.method}, {cfg.sweep.goal} {cfg.sweep.metric}: {len(good)} trials succeeded, {len(hopeless)} were "
+        f"stopped as hopeless, {failed} failed, {killed} were killed and offered again."
     ]
     if full > 0.0:
         lines.append(
-            f"Time saved: the successful trials cost {spent:,.4g} {cfg.sweep.cost}; had each cost as much as the "
-            f"dearest, {full:,.4g} ({1.0 - spent / full:.0%} saved)."
+            f"Time saved: successful and stopped trials cost {spent:,.4g} {cfg.sweep.cost}; had each cost as much as "
+            f"the dearest, {full:,.4g} ({1.0 - spent / full:.0%} saved)."
         )
     best = best_trial(study)
     if best is not None:
         lines.append(f"Best: {line_of(best, spaces)}")
+    lines += verdict(study, cfg)
     return "".join(f"<p>{html.escape(line)}</p>" for line in lines)
 
 
@@ -113,8 +116,9 @@ def _table(study: Study, spaces: Sequence[Space]) -> str:
 
 def _cells(trial: FrozenTrial, names: Iterable[str]) -> list[str]:
     attrs = trial.user_attrs
-    score = f"{trial.value:.6g}" if trial.state.name == "COMPLETE" else trial.state.name.lower()
-    kind = trial.system_attrs.get("carbs", {}).get("kind", "")
+    state = trial.state.name
+    score = f"{trial.value:.6g}" if state == "COMPLETE" else "stopped" if state == "PRUNED" else state.lower()
+    kind = kind_of(trial)
     cost = f"{attrs[COST]:.6g}" if COST in attrs else ""
     params = [f"{trial.params[name]:.6g}" if name in trial.params else "" for name in names]
     last = attrs.get(ERROR, attrs.get(FOLDER, "")) + (" (offered again)" if REOFFERED in attrs else "")

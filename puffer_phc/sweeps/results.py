@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 
+import numpy as np
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+from scipy.special import stdtrit
 
 from puffer_phc.sweeps.history import COST
 
+CONFIRM, DEFAULT = "confirm", "default"  # attributes of trials, see puffer_phc.sweeps.confirmation
+
 
 def completed(study: Study) -> list[FrozenTrial]:
-    """Trials with a score."""
-    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    """Trials of the search with a score; runs with new seeds that confirm it are no part of it."""
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return [trial for trial in trials if CONFIRM not in trial.user_attrs]
+
+
+def stopped(study: Study) -> list[FrozenTrial]:
+    """Trials that were stopped as hopeless."""
+    return study.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
 
 
 def best_trial(study: Study) -> FrozenTrial | None:
@@ -58,5 +69,13 @@ def score_of(trial: FrozenTrial) -> float:
 
 
 def cost_of(trial: FrozenTrial) -> float:
-    """Of a completed trial; 0 if it was not told."""
+    """Of a finished trial; 0 if it was not told."""
     return float(trial.user_attrs.get(COST, 0.0))
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Mean, and half of its 95 % confidence interval by Student's t; NaN for fewer than two values."""
+    count = len(values)
+    if count < 2:
+        return float(np.mean(values)), math.nan
+    return float(np.mean(values)), float(stdtrit(count - 1, 0.975) * np.std(values, ddof=1) / math.sqrt(count))

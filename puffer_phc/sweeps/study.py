@@ -19,11 +19,16 @@ from puffer_phc.config import Config, SweepConfig, to_dict
 from puffer_phc.errors import InputError
 from puffer_phc.sweeps.carbs import CarbsSampler
 from puffer_phc.sweeps.history import COST, FAILURE, INFRASTRUCTURE
+from puffer_phc.sweeps.learning_curve import curve_points, length_parameter
+from puffer_phc.sweeps.protein import ProteinSampler, ProteinSettings
+from puffer_phc.sweeps.results import CONFIRM, DEFAULT
 from puffer_phc.sweeps.settings import CarbsSettings
 from puffer_phc.sweeps.spaces import Space
 from puffer_phc.sweeps.trial_run import Outcome
 
 ERROR, FOLDER, OPTIONS, REOFFERED, RETRY_OF, RETRIES = "error", "folder", "options", "reoffered", "retry_of", "retries"
+SEED = "seed"  # a trial's own, where it is not the sweep's
+_KEPT = (DEFAULT, CONFIRM, SEED)  # attributes that a trial which is queued again takes along
 _SETUP = "sweep"  # the study's attribute that tells what it searches
 _SEED_STEP = 1_000_003
 _MACHINE = {"base": ("device", "threads", "output", "name", "track", "dashboard", "mode"), "eval": ("video",)}
@@ -45,7 +50,7 @@ def open_study(cfg: Config, spaces: Sequence[Space], folder: Path) -> Study:
         study.set_user_attr(_SETUP, setup)
     else:
         _check_same(known, setup, folder)
-        if cfg.sweep.method != "carbs":  # carbs keeps nothing; the others must not draw the same numbers again
+        if cfg.sweep.method not in ("carbs", "protein"):  # the others keep state, and would draw the same numbers again
             seed = cfg.base.seed + _SEED_STEP * len(study.get_trials(deepcopy=False))
             study.sampler = _sampler(cfg, spaces, seed % 2**32)
     return study
@@ -62,6 +67,12 @@ def record(study: Study, number: int, outcome: Outcome) -> None:
     trial.set_user_attr(FAILURE, outcome.failure)
     trial.set_user_attr(ERROR, outcome.error)
     study.tell(number, state=TrialState.FAIL)
+
+
+def prune(study: Study, number: int, cost: float) -> None:
+    """Finish a trial that was stopped as hopeless; what it reached has been reported."""
+    handle(study, number).set_user_attr(COST, cost)
+    study.tell(number, state=TrialState.PRUNED)
 
 
 def reoffer(study: Study, number: int, error: str, retries: int, free: bool = False) -> bool:
@@ -108,7 +119,8 @@ def wanted(study: Study, total: int) -> bool:
     """Whether there is a trial to start: one that is queued, or fewer than ``total`` that count."""
     trials = study.get_trials(deepcopy=False)
     waiting = any(trial.state == TrialState.WAITING for trial in trials)
-    return waiting or sum(REOFFERED not in trial.user_attrs for trial in trials) < total
+    counted = [trial for trial in trials if not trial.user_attrs.keys() & {REOFFERED, CONFIRM}]
+    return waiting or len(counted) < total
 
 
 def options_of(spaces: Sequence[Space], params: dict[str, Any]) -> dict[str, float | int]:
@@ -119,7 +131,8 @@ def options_of(spaces: Sequence[Space], params: dict[str, Any]) -> dict[str, flo
 def _queue_again(study: Study, trial: FrozenTrial, spent: int) -> None:
     params = trial.params or trial.system_attrs.get("fixed_params", {})
     if params:  # a trial whose owner died before it had any leaves its place to a new one
-        study.enqueue_trial(params, user_attrs={RETRY_OF: trial.number, RETRIES: spent})
+        kept = {name: value for name, value in trial.user_attrs.items() if name in _KEPT}
+        study.enqueue_trial(params, user_attrs={**kept, RETRY_OF: trial.number, RETRIES: spent})
 
 
 def handle(study: Study, number: int) -> optuna.Trial:
@@ -136,27 +149,32 @@ def _open_storage(name: str, folder: Path) -> BaseStorage:
                 raise InputError("--sweep.storage", fault, "use sqlite:///FILE, postgresql://... or FILE.journal")
             return JournalStorage(JournalFileBackend(name))
         url = name or f"sqlite:///{(folder / 'study.db').resolve()}"
+        url = url.replace("postgresql://", "postgresql+psycopg://", 1)  # the driver of our extra, not SQLAlchemy's own
         waiting = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
         return RDBStorage(url, engine_kwargs=waiting)
     except InputError:
         raise
+    except ImportError as error:
+        remedy = "run `uv sync --extra sweep --extra postgres`, or install the driver of your database"
+        raise InputError("--sweep.storage", f"needs a package that is not here ({error})", remedy) from None
     except Exception as error:  # SQLAlchemy's and each database driver's own
         fault = f"cannot be opened ({str(error).splitlines()[0]})"
         raise InputError("--sweep.storage", fault, "name a database that this machine reaches") from None
 
 
 def _sampler(cfg: Config, spaces: Sequence[Space], seed: int) -> BaseSampler:
-    method = cfg.sweep.method
+    method, max_cost = cfg.sweep.method, cfg.sweep.max_cost or None
+    length, points = length_parameter(spaces), curve_points(cfg, spaces)
     if method == "carbs":
-        settings = CarbsSettings(seed=cfg.base.seed, max_cost=cfg.sweep.max_cost or None)
-        return CarbsSampler(spaces, settings, cfg.sweep.reference)
+        settings = CarbsSettings(seed=cfg.base.seed, max_cost=max_cost)
+        return CarbsSampler(spaces, settings, cfg.sweep.reference, length, points)
+    if method == "protein":
+        return ProteinSampler(spaces, ProteinSettings(seed=cfg.base.seed, max_cost=max_cost), length, points)
     if method == "random":
         return RandomSampler(seed)
     if method == "tpe":
         return TPESampler(seed=seed)
-    if method == "gp":
-        return GPSampler(seed=seed)
-    raise InputError("--sweep.method", f"{method} is not part of this version", "use carbs, random, tpe or gp")
+    return GPSampler(seed=seed)
 
 
 def _setup(cfg: Config, spaces: Sequence[Space]) -> dict[str, Any]:

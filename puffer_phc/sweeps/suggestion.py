@@ -50,12 +50,12 @@ def suggest(history: History, spaces: Sequence[Space], settings: CarbsSettings, 
     """
     center = center_of(spaces)
     if history.trials < settings.random_trials:
-        known = torch.cat((history.points, history.failures, history.pending))
-        if settings.center_first and not bool(same_points(known, center).any()):
+        if settings.center_first and center_due(history, center):
             return Suggestion(center, "center")
         return _random(center.unsqueeze(0), history, spaces, settings, rng, "random")
-    groups = group_observations(history.points, history.scores, history.costs)
-    cheap = float(torch.quantile(history.costs, settings.min_pareto_cost_fraction))
+    whole = history.whole  # partial observations are on no front: their parameters cost more than they have
+    groups = group_observations(history.points[whole], history.scores[whole], history.costs[whole])
+    cheap = float(torch.quantile(history.costs[whole], settings.min_pareto_cost_fraction))
     if settings.resample_every and history.trials > (history.resamples + 1) * settings.resample_every:
         repeated = resampled_group(pareto_groups(groups, cheap, conservative=False), history.pending)
         if repeated is not None:
@@ -80,7 +80,7 @@ def _model_choice(
     origins = torch.stack([group.point for group in front])
     count = settings.candidates_per_dim * len(spaces)
     points, raw = draw_around(origins, spaces, settings.radius, count, rng)
-    free = ~_taken(points, history.pending)
+    free = ~taken(points, history.pending)
     if not bool(free.any()):
         return _random(origins, history, spaces, settings, rng, "fallback", "no free candidate within the bounds")
     surrogates = fit_surrogates(history, front, settings, center_of(spaces), rng)
@@ -101,14 +101,20 @@ def _random(
 ) -> Suggestion:
     """A point drawn around one of the origins (K, D), pending or an origin itself only if there is no other."""
     points, _ = draw_around(origins, spaces, settings.radius, 32, rng)
-    free = points[~_taken(points, history.pending)]
+    free = points[~taken(points, history.pending)]
     if len(free):
         return Suggestion(free[0], kind, fallback=fallback)
     point = points[0] if len(points) else origins[0]
     return Suggestion(point, "fallback", fallback=fallback or "no free point around the centre")
 
 
-def _taken(points: Tensor, pending: Tensor) -> Tensor:
+def center_due(history: History, center: Tensor) -> bool:
+    """Whether the centre (D,) has neither been evaluated nor is being."""
+    known = torch.cat((history.points, history.failures, history.pending))
+    return not bool(same_points(known, center).any())
+
+
+def taken(points: Tensor, pending: Tensor) -> Tensor:
     """Which of the points (M, D) are among the pending ones (P, D), (M,) bool."""
     taken = torch.zeros(len(points), dtype=torch.bool)
     for point in pending:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from puffer_phc.sweeps.gaussian_process import GaussianProcess, Kernel, Prior, fit
+from puffer_phc.sweeps.gaussian_process import GaussianProcess, Kernel, Prior, fit, start_of
 from puffer_phc.sweeps.history import History
 from puffer_phc.sweeps.pareto import Group, same_points
 from puffer_phc.sweeps.settings import CarbsSettings
@@ -82,12 +82,12 @@ class Surrogates:
 
     def predict_cost(self, points: Tensor) -> Tensor:
         """Unit cost (M,) expected at points (M, D)."""
-        return self.cost.predict(points - self.origin)[0]
+        return self.cost.mean(points - self.origin)
 
     def best_at(self, unit_cost: Tensor) -> Tensor:
         """Warped score (M,) that the front reaches at unit costs (M,), level beyond its ends."""
         held = unit_cost.clamp(*self.front_costs)
-        return self.front.predict(held.unsqueeze(-1))[0]
+        return self.front.mean(held.unsqueeze(-1))
 
     def success_probability(self, points: Tensor) -> Tensor:
         """Probability (M,) that runs at points (M, D) do not fail: of a label below zero."""
@@ -101,7 +101,7 @@ class Surrogates:
 def fit_surrogates(
     history: History, front: Sequence[Group], settings: CarbsSettings, center: Tensor, rng: np.random.Generator
 ) -> Surrogates:
-    """Fit all models.
+    """Fit all models. A partial observation teaches the score that it reached; what it would have cost is unknown.
 
     Args:
         history: at least one observation.
@@ -112,15 +112,17 @@ def fit_surrogates(
     """
     origin = center if settings.fitted else torch.zeros_like(center)
     warped = standardise(history.scores) if settings.fitted else rank_warp(history.scores)
-    scale = CostScale(float(history.costs.log().min()), float(history.costs.log().max()))
+    whole = history.whole
+    costs = history.costs[whole].log()
+    scale = CostScale(float(costs.min()), float(costs.max()))
     units = scale.to_unit(history.costs)
     points = history.points - origin
-    on_front = torch.stack([same_points(history.points, group.point) for group in front]).any(dim=0)
+    on_front = torch.stack([same_points(history.points, group.point) for group in front]).any(dim=0) & whole
     score = _model(points, warped, settings, _SCORE_PRIOR)
     return Surrogates(
         origin=origin,
         score=with_pending(score, history.pending - origin, settings.pending, rng),
-        cost=_model(points, units, settings, _COST_PRIOR),
+        cost=_model(points[whole], units[whole], settings, _COST_PRIOR),
         front=_front_model(units[on_front], warped[on_front], settings),
         success=_success_model(history, origin, settings),
         scale=scale,
@@ -177,9 +179,7 @@ def _model(points: Tensor, outputs: Tensor, settings: CarbsSettings, prior: Prio
         lengthscale = torch.full((dims,), settings.radius, dtype=points.dtype)
         kernel = Kernel(lengthscale, _PUBLISHED_VARIANCE, _PUBLISHED_VARIANCE, _PUBLISHED_NOISE)
         return GaussianProcess(points, outputs, kernel)
-    lengthscale = torch.full((dims,), math.exp(prior.lengthscale[0]), dtype=points.dtype)
-    stationary, linear, noise = (math.exp(mode) for mode, _ in (prior.stationary, prior.linear, prior.noise))
-    return fit(points, outputs, Kernel(lengthscale, stationary, linear, noise, constant=1.0), prior)
+    return fit(points, outputs, start_of(prior, dims), prior)
 
 
 def _front_model(units: Tensor, warped: Tensor, settings: CarbsSettings) -> GaussianProcess:

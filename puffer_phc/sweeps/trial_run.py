@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from puffer_phc.config import Config, SweepConfig, to_ini
 from puffer_phc.errors import EXIT_BAD_INPUT, InputError
 from puffer_phc.sweeps.history import INFRASTRUCTURE
 
+HOPELESS = "hopeless"
+METRICS = "metrics.jsonl"
 _LAUNCH = Path(__file__).with_name("launch.py")
 _GRACE = 10.0  # s that a run gets to stop by itself
 _TAIL = 20_000  # bytes of a run's errors that are looked at
@@ -30,8 +32,8 @@ class Outcome:
     Attributes:
         score: last value of the metric; NaN if the run failed.
         cost: seconds or steps that it took; 0 if unknown.
-        failure: empty, or ``bad_input``, ``oom``, ``diverged``, ``no_metric``, ``crash``, or ``infra`` where something
-            outside killed the run.
+        failure: empty, or ``bad_input``, ``oom``, ``diverged``, ``no_metric``, ``crash``, ``hopeless`` where the sweep
+            stopped the run, or ``infra`` where something outside killed it.
         error: what went wrong, one line.
     """
 
@@ -49,15 +51,29 @@ class TrialRun:
         folder: its run folder, with ``options.ini``, ``output.txt`` and ``errors.txt`` besides the run's own files.
         slot: which of the sweep's workers it is.
         started: ``time.monotonic`` at the start.
+        planned: what it will cost, if that is known.
+        hopeless: whether it was asked to end because of its learning curve.
     """
 
-    def __init__(self, command: Sequence[str], cfg: Config, number: int, folder: Path, slot: int) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        cfg: Config,
+        number: int,
+        folder: Path,
+        slot: int,
+        environment: Mapping[str, str] | None = None,
+        planned: float | None = None,
+    ) -> None:
         """Start ``command --config options.ini`` with the options ``cfg``; where it runs and writes is set here.
+
+        ``environment`` is added to this process' own.
 
         Raises:
             InputError: the folder cannot be written.
         """
-        self.number, self.folder, self.slot = number, folder, slot
+        self.number, self.folder, self.slot, self.planned = number, folder, slot, planned
+        self.hopeless, self._asked = False, math.inf
         self._sweep = cfg.sweep
         base = replace(cfg.base, mode="train", dashboard=False, output=str(folder.parent), name=folder.name)
         cfg = replace(cfg, base=base, eval=replace(cfg.eval, video=False))
@@ -71,6 +87,7 @@ class TrialRun:
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=errors,
+                    env={**os.environ, **(environment or {})},
                     start_new_session=True,  # Ctrl-C is for the sweep, which stops its runs itself
                 )
         except OSError as error:
@@ -84,8 +101,16 @@ class TrialRun:
         return self._process.pid
 
     def running(self) -> bool:
-        """Whether the process has not ended yet."""
+        """Whether the process has not ended yet; one that was given up and does not end is killed."""
+        if time.monotonic() - self._asked > _GRACE:
+            self._process.kill()
         return self._process.poll() is None
+
+    def give_up(self) -> None:
+        """Ask the run to end, as it is hopeless, without waiting for it."""
+        if not self.hopeless and self.running():
+            self.hopeless, self._asked = True, time.monotonic()
+            self._process.send_signal(signal.SIGTERM)
 
     def stop(self) -> None:
         """Ask the run to end, then end it."""
@@ -100,8 +125,11 @@ class TrialRun:
     def outcome(self) -> Outcome:
         """What the ended run came to."""
         code = self._process.wait()
-        rows = read_metrics(self.folder / "metrics.jsonl")
+        rows = read_metrics(self.folder / METRICS)
         cost = _cost_of(rows, self._sweep)
+        if code and self.hopeless:
+            last = score_of(rows, self._sweep.metric, cost)
+            return last if last.failure else Outcome(last.score, cost, HOPELESS)
         if code:
             failure, error = _failure_of(code, _tail(self.folder / "errors.txt"))
             return Outcome(math.nan, cost, failure, error)

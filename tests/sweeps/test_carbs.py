@@ -329,7 +329,8 @@ def test_a_suggestion_takes_less_than_a_second_at_200_trials():
 
 
 def test_without_optuna_the_remedy_is_told(monkeypatch):
-    for name in [name for name in sys.modules if name.split(".")[0] == "optuna" or name == "puffer_phc.sweeps.carbs"]:
+    ours = ("puffer_phc.sweeps.carbs", "puffer_phc.sweeps.point_sampler")
+    for name in [name for name in sys.modules if name.split(".")[0] == "optuna" or name in ours]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(InputError, match="uv sync --extra sweep"):

@@ -32,7 +32,7 @@ folder = os.path.join(ini["base"]["output"], ini["base"]["name"])
 with open(os.path.join(os.environ["LOG"]), "a") as log:
     log.write(f"{ini['base']['name']} {os.getpid()} {rate!r} {limit!r}\\n")
 BODY
-with open(os.path.join(folder, "metrics.jsonl"), "w") as file:
+with open(os.path.join(folder, "metrics.jsonl"), "a") as file:
     score = abs(rate - 0.001) * 1e4 + 1 / limit
     file.write(json.dumps({"step": 10, "seconds": limit, "eval/mpjpe_all": score}) + "\\n")
 """
@@ -63,6 +63,7 @@ class Sweep:
         base = BaseConfig(mode="sweep", device="cpu", output=str(path), name="s", dashboard=False)
         # Journal files are made in no time.
         defaults = {"trials": 4, "method": "random", "storage": f"{path}/x.journal"}
+        defaults |= {"start_from_default": False, "confirm": 0}
         self.cfg = Config(base=base, sweep=SweepConfig(**{**defaults, **options}))
 
     def run(self):
@@ -227,9 +228,7 @@ def test_a_sweep_does_not_go_on_with_other_options(tmp_path, monkeypatch):
         job.run()
 
 
-def test_protein_and_storages_that_are_none_are_refused(tmp_path, monkeypatch):
-    with pytest.raises(InputError, match="protein"):
-        Sweep(tmp_path, monkeypatch, method="protein").run()
+def test_storages_that_are_none_are_refused(tmp_path, monkeypatch):
     for storage in ("study.txt", "nonsense://x", f"sqlite:///{tmp_path}/none/x.db"):
         with pytest.raises(InputError, match=r"--sweep\.storage"):
             Sweep(tmp_path, monkeypatch, storage=storage).run()
@@ -259,3 +258,93 @@ def test_of_two_sweeps_on_one_storage_the_survivor_runs_what_the_other_leaves(tm
     assert job.states().count("COMPLETE") == 6
     assert [trial.number for trial in job.trials if trial.state == TrialState.FAIL] == [0]
     assert len(job.started()) == 7
+
+
+def test_best_and_default_are_compared_and_run_again_with_new_seeds(tmp_path, monkeypatch):
+    body = "seed = int(ini['base']['seed'])\nrate += 1e-5 * seed"
+    job = Sweep(tmp_path, monkeypatch, body, trials=3, workers=2, start_from_default=True, confirm=2)
+    job.run()
+    assert job.states() == ["COMPLETE"] * 7
+    assert job.trials[0].params == {"train.learning_rate": 2e-5, "train.time_limit": 100.0}
+    again = [(trial.user_attrs["confirm"], trial.user_attrs["seed"]) for trial in job.trials[3:]]
+    assert sorted(again) == [("best", 2), ("best", 3), ("default", 2), ("default", 3)]
+    by_role = {role: [t for t in job.trials[3:] if t.user_attrs["confirm"] == role] for role in ("best", "default")}
+    first, second = by_role["default"]
+    assert second.value - first.value == pytest.approx(-0.1)  # the stand-in's score falls with the seed
+    for place in (job.out.getvalue(), (tmp_path / "s" / "report.html").read_text()):
+        assert "beats the default" in place
+        assert "On 2 new seeds" in place
+    assert "best again" in (tmp_path / "s" / "report.html").read_text()
+    job.run()
+    assert len(job.trials) == 7
+
+
+def test_a_default_outside_the_ranges_is_told_before_the_first_trial(tmp_path, monkeypatch):
+    job = Sweep(tmp_path, monkeypatch, start_from_default=True)
+    job.ini.write_text(INI.replace("min = 1e-5", "min = 1e-4"))
+    with pytest.raises(InputError, match=r"start_from_default.*learning_rate"):
+        job.run()
+    assert job.started() == []
+
+
+WATCHED = """
+with open(os.path.join(folder, "metrics.jsonl"), "w") as file:
+    for part in (0.1, 0.5):
+        score = 1.0 if rate < 1e-3 else 99.0
+        file.write(json.dumps({"step": int(100 * part), "seconds": limit * part, "eval/mpjpe_all": score}) + "\\n")
+if rate >= 1e-3 and limit > 50:
+    time.sleep(60)
+"""
+
+
+def fill(job, count):
+    """Finished trials of a score of 1 to 2 at every cost."""
+    (job.path / "s").mkdir()
+    spaces = read_spaces(job.cfg, [job.ini])
+    study = open_study(job.cfg, spaces, job.path / "s")
+    for number in range(count):
+        trial = study.ask({space.name: space.to_distribution() for space in spaces})
+        trial.set_user_attr("cost", 100.0)
+        trial.set_user_attr("curve", [[1.0, 1.0 + number / count, 1.0]])
+        study.tell(trial, 1.0 + number / count)
+    return study
+
+
+def test_a_hopeless_run_is_stopped_and_leaves_what_it_reached(tmp_path, monkeypatch):
+    job = Sweep(tmp_path, monkeypatch, WATCHED, trials=15, early_stop=True)
+    study = fill(job, 12)
+    study.enqueue_trial({"train.learning_rate": 1e-2, "train.time_limit": 80.0})
+    job.cfg = replace(job.cfg, sweep=replace(job.cfg.sweep, trials=13))
+    monkeypatch.setattr("puffer_phc.sweeps.monitor.may_be_stopped", lambda trial: True)  # queued runs are spared
+    job.run()
+    trial = job.trials[12]
+    assert (trial.state, trial.value, trial.user_attrs["cost"]) == (TrialState.PRUNED, 99.0, 40.0)
+    assert trial.intermediate_values == {10: 99.0, 50: 99.0}
+    assert trial.user_attrs["curve"] == [[8.0, 99.0, 8.0], [40.0, 99.0, 40.0]]
+    assert "stopped as hopeless at score 99, cost 40" in job.out.getvalue()
+    assert "1 were stopped as hopeless" in (tmp_path / "s" / "report.html").read_text()
+
+
+def test_other_runs_are_left_alone_and_leave_their_curves(tmp_path, monkeypatch):
+    job = Sweep(tmp_path, monkeypatch, WATCHED, trials=13, early_stop=True)
+    fill(job, 12).enqueue_trial({"train.learning_rate": 1e-4, "train.time_limit": 80.0})
+    job.run()
+    trial = job.trials[12]
+    assert trial.state == TrialState.COMPLETE
+    assert trial.user_attrs["curve"] == [[8.0, 1.0, 8.0], [40.0, 1.0, 40.0]]  # the end is the trial's value
+    assert trial.user_attrs["cost"] == 80.0
+
+
+def test_trials_of_a_sweep_stand_together_in_weights_and_biases(tmp_path, monkeypatch):
+    body = "names = ('RUN_GROUP', 'JOB_TYPE', 'NAME')\n"
+    body += "open(folder + '/wandb', 'w').write(' '.join(os.environ.get('WANDB_' + name, '-') for name in names))"
+    job = Sweep(tmp_path, monkeypatch, body, trials=1)
+    job.run()
+    assert (tmp_path / "s" / "trials" / "0000" / "wandb").read_text() == "- - -"
+    tracked = replace(
+        job.cfg, base=replace(job.cfg.base, track=True), sweep=replace(job.cfg.sweep, trials=2, confirm=1)
+    )
+    job.cfg = tracked
+    job.run()
+    told = [(tmp_path / "s" / "trials" / name / "wandb").read_text() for name in ("0001", "0002")]
+    assert told == ["s sweep s-0001", "s sweep-confirm s-0002"]

@@ -160,3 +160,10 @@ def test_minimise_never_ends_above_its_start():
     """A gradient that lies makes it stop, not climb."""
     start = torch.tensor([1.0], dtype=torch.float64)
     assert torch.equal(minimise(lambda p: (float(p**2), -2 * p), start, 50), start)
+
+
+def test_the_mean_alone_is_that_of_the_prediction():
+    x = torch.linspace(-1, 1, 7, dtype=torch.float64).unsqueeze(1)
+    process = GaussianProcess(x, x.squeeze(1).sin(), Kernel(torch.ones(1, dtype=torch.float64), linear=0.3))
+    at = torch.linspace(-2, 2, 11, dtype=torch.float64).unsqueeze(1)
+    assert torch.equal(process.mean(at), process.predict(at)[0])

@@ -9,7 +9,7 @@ optuna = pytest.importorskip("optuna")
 from optuna.trial import TrialState, create_trial  # noqa: E402
 
 from puffer_phc.errors import InputError  # noqa: E402
-from puffer_phc.sweeps.history import read_history  # noqa: E402
+from puffer_phc.sweeps.history import Curves, read_history  # noqa: E402
 from puffer_phc.sweeps.spaces import Space  # noqa: E402
 
 SPACES = (Space("steps", "log", 1, 1000, 10), Space("rate", "linear", -1, 1, 0))
@@ -82,7 +82,7 @@ def test_every_point_of_a_curve_is_an_observation():
         done(100.0, 0.5, 3.0, cost=9.0, curve=[[10.0, 1.0, 2.0], [1.0, math.nan, 1.0]]),
         (TrialState.PRUNED, {"steps": 100.0, "rate": 0.0}, None, {"curve": [[10.0, 0.5, 4.0]]}, None),
     )
-    known = read_history(rows, SPACES, 1.0, own=99, curve_parameter="steps")
+    known = read_history(rows, SPACES, 1.0, own=99, curves=Curves("steps"))
     assert known.points.tolist() == [[1.0, 0.5], [2.0, 0.5], [1.0, 0.0]]
     assert (known.scores.tolist(), known.costs.tolist()) == ([1.0, 3.0, 0.5], [2.0, 9.0, 4.0])
     assert known.trials == 2
@@ -103,4 +103,39 @@ def test_a_trial_without_a_valid_cost_is_an_error_that_names_it(cost):
 @pytest.mark.parametrize("entry", [[1.0, 2.0], 3.0, [1.0, "x", 2.0], [1.0, 2.0, -1.0]])
 def test_a_damaged_curve_is_an_error(entry):
     with pytest.raises(InputError, match="curve"):
-        read_history(trials(done(10.0, 0.0, 1.0, curve=[entry])), SPACES, 1.0, own=99, curve_parameter="steps")
+        read_history(trials(done(10.0, 0.0, 1.0, curve=[entry])), SPACES, 1.0, own=99, curves=Curves("steps"))
+
+
+CURVE = [[2.0, 0.1, 2.0], [4.0, 0.2, 4.0], [6.0, 0.3, 6.0], [8.0, 0.4, 8.0]]
+
+
+def pruned(steps, **attrs):
+    return TrialState.PRUNED, {"steps": steps, "rate": 0.0}, None, {"cost": 8.0, **attrs}, None
+
+
+@pytest.mark.parametrize(("points", "scores"), [(1, []), (2, [0.2]), (3, [0.1, 0.3]), (5, [0.1, 0.2, 0.3, 0.4])])
+def test_a_few_points_of_each_curve(points, scores):
+    rows = trials(done(100.0, 0.5, 3.0, curve=CURVE))
+    found = read_history(rows, SPACES, 1.0, own=99, curves=Curves("steps", points))
+    assert found.scores.tolist() == pytest.approx([*scores, 3.0])
+
+
+def test_a_stopped_run_is_a_shorter_run_where_the_length_is_a_parameter():
+    known = read_history(trials(pruned(100.0, curve=CURVE)), SPACES, 1.0, own=99, curves=Curves("steps", 1))
+    assert known.points[:, 0].tolist() == pytest.approx([math.log10(8.0)])
+    assert (known.scores.tolist(), known.costs.tolist(), known.partial) == ([0.4], [8.0], None)
+
+
+def test_stopped_below_the_shortest_length_it_is_a_lower_bound_of_that():
+    rows = trials(pruned(100.0, curve=[[0.5, 0.4, 8.0]]), done(100.0, 0.5, 3.0))
+    known = read_history(rows, SPACES, 1.0, own=99, curves=Curves("steps", 1))
+    assert known.points[:, 0].tolist() == [0.0, 2.0]  # SPACES begin at one step
+    assert known.whole.tolist() == [False, True]
+
+
+def test_otherwise_it_is_a_lower_bound_of_score_and_cost_at_its_parameters():
+    rows = trials(done(10.0, 0.5, 3.0, curve=CURVE), pruned(100.0, curve=CURVE), pruned(100.0))
+    known = read_history(rows, SPACES, 1.0, own=99)
+    assert known.points.tolist() == [[1.0, 0.5], [2.0, 0.0]]
+    assert (known.scores.tolist(), known.costs.tolist()) == ([3.0, 0.4], [1.0, 8.0])
+    assert known.whole.tolist() == [True, False]

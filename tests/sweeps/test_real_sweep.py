@@ -25,7 +25,7 @@ def test_two_trials_of_real_training(tmp_path, capsys):
     ini.write_text(INI)
     flags = ["--mode", "sweep", "--config", str(ini), "--output", str(tmp_path), "--name", "s", *SMALL]
     motion = ["--env.motion_file", str(ROOT / "sample_data" / "walk.npz")]
-    assert main([*flags, *motion, "--sweep.trials", "2", "--sweep.workers", "2"]) == 0
+    assert main([*flags, *motion, "--sweep.trials", "2", "--sweep.workers", "2", "--sweep.confirm", "0"]) == 0
     study = optuna.load_study(study_name="s", storage=f"sqlite:///{tmp_path}/s/study.db")
     assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 2
     assert all(trial.value > 0 and trial.user_attrs["cost"] > 0 for trial in study.trials)

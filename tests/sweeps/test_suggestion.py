@@ -1,5 +1,7 @@
 """The order of CARBS' rules, on histories made by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -85,3 +87,14 @@ def test_points_of_a_small_space_run_out_only_when_all_are_pending():
     known = History(empty, none, none, empty, every, 0, 0)
     found = suggest(known, tiny, CarbsSettings(), np.random.default_rng(0))
     assert (found.kind, bool(found.fallback)) == ("fallback", True)
+
+
+def test_partial_observations_are_on_no_front():
+    """The best of all, and cheap, but only a lower bound of what its parameters cost: it is not repeated."""
+    known = history(6)
+    partial = torch.zeros(6, dtype=torch.bool)
+    partial[5] = True
+    cheap = replace(known, costs=known.costs.clone().index_fill(0, torch.tensor([5]), 0.1), partial=partial)
+    assert ask(cheap).kind == "resample"
+    assert ask(cheap).point.tolist() == known.points[0].tolist()
+    assert ask(replace(cheap, partial=None)).point.tolist() == known.points[5].tolist()

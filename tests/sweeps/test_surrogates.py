@@ -1,6 +1,7 @@
 """The models of CARBS: warps, scales, pending trials, success, each against its definition."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -149,3 +150,22 @@ def test_drawn_scores_of_pending_trials_have_the_joint_posterior():
 def test_nothing_pending_leaves_the_model_alone():
     model = process()
     assert with_pending(model, torch.zeros(0, 1), "thompson", np.random.default_rng(0)) is model
+
+
+def test_a_partial_observation_teaches_the_score_but_not_the_cost():
+    """Its cost would drag the cost model from 10^x to far below; its bad score lowers what is expected there."""
+    known, at = line(), tensor([0.5, 0.5])
+    more = replace(
+        known,
+        points=torch.cat((known.points, at)),
+        scores=torch.cat((known.scores, tensor(-3.0))),
+        costs=torch.cat((known.costs, tensor(1e-6))),
+        partial=torch.tensor([False] * 12 + [True]),
+    )
+    front = pareto_groups(group_observations(known.points, known.scores, known.costs), 0.0, conservative=False)
+    center, rng = torch.zeros(2, dtype=torch.float64), np.random.default_rng(0)
+    without, with_it = (fit_surrogates(each, front, CarbsSettings(), center, rng) for each in (known, more))
+    assert with_it.scale == without.scale
+    assert with_it.front_costs == without.front_costs
+    torch.testing.assert_close(with_it.predict_cost(at), without.predict_cost(at))
+    assert with_it.predict_score(at)[0] < without.predict_score(at)[0] - 1.0

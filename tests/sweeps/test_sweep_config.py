@@ -95,7 +95,7 @@ def test_the_last_file_with_parameters_counts(tmp_path):
         ("[sweep.metric]\nnam = a\n", ["[sweep.metric]", "'nam'"]),
         ("[sweep]\nmethod = bayes\n", ["[sweep]", "method = bayes", "carbs"]),
         ("[sweep.metric]\ngoal = up\n", ["goal = up", "maximize"]),
-        ("[sweep]\nmethod = protein\n", ["protein", "carbs"]),
+        ("[sweep]\nconfirm = -1\n", ["confirm", "0 for never"]),
         ("[sweep]\ntrials = 0\n", ["trials", "1 or more"]),
     ],
 )
