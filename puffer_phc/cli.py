@@ -7,7 +7,7 @@ import os
 import sys
 import typing
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import torch
@@ -15,8 +15,10 @@ import tyro
 from rich.console import Console
 from rich.logging import RichHandler
 
+from puffer_phc.checkpoint_flags import split_checkpoints
 from puffer_phc.config import ROOT, BaseConfig, Config, check, load_ini
 from puffer_phc.errors import EXIT_BAD_INPUT, InputError
+from puffer_phc.old_names import refuse_old_flags
 
 EXIT_INTERRUPTED = 130
 _BOOLEANS = ("true", "false", "True", "False")
@@ -25,7 +27,16 @@ _BOOLEANS = ("true", "false", "True", "False")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit code (2 for bad input, told in one line)."""
     given = sys.argv[1:] if arguments is None else arguments
-    return guarded(lambda console: run(parse(given), console, ini_files(given)))
+    return guarded(lambda console: _main(given, console))
+
+
+def _main(given: Sequence[str], console: Console) -> int:
+    cfgs = parse_each(given)
+    if len(cfgs) == 1:
+        return run(cfgs[0], console, ini_files(given))
+    from puffer_phc import modes
+
+    return modes.evaluate_several(cfgs, console)
 
 
 def guarded(work: Callable[[Console], int]) -> int:
@@ -50,14 +61,40 @@ def parse(arguments: Sequence[str]) -> Config:
         InputError: an ini file or a number is wrong. A wrong flag ends the program with code 2 and a hint.
     """
     files, flags = _split_config_files(arguments)
+    refuse_old_flags(flags, _option_names())
     ini = ROOT / "config.ini"
     cfg = load_ini(Config(), ini) if ini.exists() else Config()
     base = _parse_flags(_with_files(cfg, files), flags).base
-    if base.resume or (base.checkpoint and base.mode in ("play", "eval")):
+    if base.resume or (base.checkpoint and base.mode in ("play", "eval", "export")):
         cfg = _saved_options(base, cfg)
     cfg = _parse_flags(_with_files(cfg, files), flags)
     check(cfg)
     return cfg
+
+
+def _option_names() -> set[str]:
+    """Every option as a flag without its dashes."""
+    sections = typing.get_type_hints(Config).items()
+    return {name if section == "base" else f"{section}.{name}" for section, kind in sections for name in _names(kind)}
+
+
+def _names(kind: type) -> list[str]:
+    return [item.name for item in fields(kind)]
+
+
+def parse_each(arguments: Sequence[str]) -> list[Config]:
+    """As :func:`parse`, once for each checkpoint that is to be evaluated.
+
+    Raises:
+        InputError: as there, or several checkpoints are given for something else.
+    """
+    rest, paths = split_checkpoints(arguments)
+    if not paths:
+        return [parse(arguments)]
+    cfgs = [parse([*rest, "--checkpoint", path]) for path in paths]
+    if len(cfgs) > 1 and cfgs[0].base.mode != "eval":
+        raise InputError("--checkpoint", f"{len(cfgs)} of them are given", "give one, or --mode eval to compare them")
+    return cfgs
 
 
 def ini_files(arguments: Sequence[str]) -> list[Path]:
@@ -77,7 +114,7 @@ def _saved_options(base: BaseConfig, cfg: Config) -> Config:
 
     path = Path(base.resume) / "checkpoints" / checkpoint.LAST if base.resume else Path(base.checkpoint)
     saved = checkpoint.config_of(checkpoint.load(path), path)
-    return replace(saved, base=cfg.base, eval=saved.eval if base.resume else cfg.eval)
+    return replace(saved, base=cfg.base, play=cfg.play, export=cfg.export, eval=saved.eval if base.resume else cfg.eval)
 
 
 def _parse_flags(cfg: Config, flags: list[str]) -> Config:
@@ -144,4 +181,6 @@ def run(cfg: Config, console: Console, files: Sequence[Path] = ()) -> int:
         return modes.train(cfg, console)
     if cfg.base.mode == "eval":
         return modes.evaluate(cfg, console)
+    if cfg.base.mode == "export":
+        return modes.export(cfg, console)
     return modes.play(cfg, console)

@@ -116,7 +116,7 @@ def test_the_intact_motion_would_do(tmp_path, capsys):
 
 
 FLAGS = [
-    (["--mode", "sweep", "--sweep.method", "protein"], "protein"),
+    (["--mode", "sweep", "--sweep.points", "-1"], "--sweep.points"),
     (["--mode", "play"], "--checkpoint"),
     (["--mode", "eval"], "--checkpoint"),
     (["--device", "banana"], "banana"),

@@ -29,6 +29,7 @@ from puffer_phc.config import (
 )
 from puffer_phc.errors import InputError
 from puffer_phc.policies.actor_critic import PHC_HIDDEN
+from puffer_phc.training.amp import StyleConfig
 
 INI = ROOT / "config.ini"
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
@@ -216,6 +217,7 @@ def test_what_is_given_is_kept():
     cfg = Config(
         env=EnvConfig(num_envs=3),
         policy=PolicyConfig(hidden=(5,)),
+        style=StyleConfig(steps=3, root="global", task_weight=0.5),
         train=TrainConfig(epochs=6, horizon=24, total_steps=7, time_limit=-1.0),
         eval=EvalConfig(num_envs=2),
     )
