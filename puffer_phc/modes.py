@@ -238,9 +238,7 @@ def _policy(cfg: Config, robot: Robot, num_obs: int, start: dict[str, Any] | Non
     return policy
 
 
-def _evaluator(
-    cfg: Config, robot: Robot, library: MotionLibrary, device: torch.device
-) -> Evaluator | StyleEvaluator:
+def _evaluator(cfg: Config, robot: Robot, library: MotionLibrary, device: torch.device) -> Evaluator | StyleEvaluator:
     if cfg.env.task != "tracking":
         env = make_env(cfg, robot, library, cfg.eval.num_envs, device, cfg.base.seed)
         scale = cfg.style.reward_scale

@@ -52,7 +52,8 @@ def test_one_bad_evaluation_after_good_ones_does_not_stop_a_run():
 
 @given(scores)
 def test_the_better_half_is_never_hopeless(values):
-    assert limit(values) <= np.median(values) <= max(values)
+    rounding = 1e-12 * max(map(abs, values))
+    assert limit(values) <= np.median(values) + rounding
 
 
 @given(scores, st.integers(-3, 3), st.integers(-5, 5))

@@ -158,7 +158,7 @@ def test_rewards_are_mixed_before_advantages_with_the_discriminator_before_its_u
         name for name, tensor in style.discriminator.state_dict().items() if not torch.equal(tensor, before[name])
     ]
     assert {"norm.mean", "norm.var", "norm.count", "logit.weight"} <= set(changed)
-    assert metric(learner.style_metrics, "reward") == pytest.approx(float(judged.mean()))
+    assert metric(learner.style_metrics, "reward") == pytest.approx(float(judged.detach().mean()))
 
 
 def test_statistics_stand_still_while_rewards_and_losses_are_computed():
