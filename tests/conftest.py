@@ -16,6 +16,15 @@ torch.set_num_threads(1)  # the suite runs in two processes; work this small is 
 ROOT = Path(__file__).resolve().parent.parent
 
 
+SLOW = ("test_web", "test_distributed", "test_driver", "test_trainer", "test_export", "test_native", "test_real_sweep")
+"""Files that take half a minute or so go first, so that one process does not end with them while the other waits."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow files first, the rest in order."""
+    items.sort(key=lambda item: item.path.stem not in SLOW)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real recordings that may lie beside the checkout."""
