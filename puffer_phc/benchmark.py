@@ -19,7 +19,8 @@ from torch import Tensor
 
 from gymtorch import capture
 from puffer_phc.cli import guarded, parse
-from puffer_phc.config import Config, check, resolve, resolve_device
+from puffer_phc.config import Config, resolve, resolve_device
+from puffer_phc.config_checks import check
 from puffer_phc.factory import make_env, make_library, make_robot
 from puffer_phc.policies.actor_critic import ActorCritic
 from puffer_phc.profiling import kernel_table, trace

@@ -16,7 +16,9 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from puffer_phc.checkpoint_flags import split_checkpoints
-from puffer_phc.config import ROOT, BaseConfig, Config, check, load_ini
+from puffer_phc.config import ROOT, BaseConfig, Config
+from puffer_phc.config_checks import check
+from puffer_phc.config_files import load_ini
 from puffer_phc.errors import EXIT_BAD_INPUT, InputError
 from puffer_phc.old_names import refuse_old_flags
 

@@ -1,20 +1,18 @@
 """Every option of the program.
 
 The dataclasses are the single source: names, types, defaults and help. ``config.ini`` repeats the defaults for people
-to edit, ``--config`` lays further files over it, and flags (``--section.option``) win over both. A value of 0, or an
-empty tuple, where the help says *auto*, is chosen by :func:`resolve` for the device.
+to edit, ``--config`` lays further files over it (``config_files.py``), and flags (``--section.option``) win over both.
+A value of 0, or an empty tuple, where the help says *auto*, is chosen by :func:`resolve` for the device; what cannot
+work is refused by ``config_checks.py``.
 """
 
 from __future__ import annotations
 
-import configparser
 import dataclasses
-import types
 import typing
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import torch
 import tyro
@@ -23,17 +21,15 @@ from puffer_phc.envs.actions import ActionConfig
 from puffer_phc.envs.deepmimic import DeepMimicConfig
 from puffer_phc.envs.humanoid_phc import EpisodeConfig
 from puffer_phc.envs.rewards import RewardConfig
-from puffer_phc.envs.scene import Loop
 from puffer_phc.envs.style_task import StyleTaskConfig
 from puffer_phc.envs.tracking import TrackingConfig
 from puffer_phc.errors import InputError
-from puffer_phc.game.options import GameConfig, check_game, with_team_reward
+from puffer_phc.game.options import GameConfig, with_team_reward
 from puffer_phc.motions.library import HeightFix, Storage, Velocity
 from puffer_phc.motions.sampler import SamplingConfig
-from puffer_phc.old_names import remedy
 from puffer_phc.policies.actor_critic import PHC_HIDDEN, PolicyConfig
 from puffer_phc.robots.amp_humanoid import ActionBounds, GainSet
-from puffer_phc.robots.robot import Integrator, PhysicsOptions
+from puffer_phc.robots.robot import PhysicsOptions
 from puffer_phc.robots.smpl import Feet
 from puffer_phc.training.amp import Root, StyleConfig
 from puffer_phc.training.ppo import PPOConfig
@@ -42,7 +38,6 @@ from puffer_phc.viewers.options import PlayConfig
 RobotKind = Literal["smpl", "amp_humanoid", "mjcf"]
 TaskName = Literal["tracking", "amp", "deepmimic"]
 Mode = Literal["train", "play", "eval", "export", "sweep"]
-Section = TypeVar("Section")
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -331,113 +326,6 @@ def _resolve_style(cfg: Config) -> StyleConfig:
     )
 
 
-def load_ini(cfg: Config, path: Path) -> Config:
-    """``cfg`` with the options of an ini file laid over it.
-
-    Raises:
-        InputError: the file is missing or no ini file, or names a section, an option or a value that does not exist.
-    """
-    parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=("#", ";"))
-    try:
-        with path.open(encoding="utf-8") as file:
-            parser.read_file(file)
-    except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})", "name an ini file that exists") from None
-    except (configparser.Error, UnicodeDecodeError) as error:
-        raise InputError(path, f"is no ini file ({error})", "write [section] and option = value lines") from None
-    known = {item.name for item in dataclasses.fields(cfg)}
-    sections = {}
-    for name in parser.sections():
-        if name.split(".")[0] == "sweep":
-            continue
-        if name not in known:
-            raise InputError(path, f"unknown section [{name}]", f"use one of {', '.join(sorted(known))}")
-        sections[name] = _update_section(getattr(cfg, name), dict(parser[name]), path, name)
-    sweep = _update_section(cfg.sweep, _sweep_options(parser), path, "sweep")
-    return dataclasses.replace(cfg, **sections, sweep=sweep)
-
-
-def _sweep_options(parser: configparser.ConfigParser) -> dict[str, str]:
-    """Options of ``[sweep]``, and of ``[sweep.metric]`` as in other sweeps' files.
-
-    Unknown ones are left for the sweep to refuse, as are the sections of its parameters: training does not need them.
-    """
-    given = dict(parser["sweep"]) if parser.has_section("sweep") else {}
-    metric = parser["sweep.metric"] if parser.has_section("sweep.metric") else {}
-    given |= {option: metric[key] for key, option in (("name", "metric"), ("goal", "goal")) if key in metric}
-    known = {item.name for item in dataclasses.fields(SweepConfig)}
-    return {key: text for key, text in given.items() if key in known}
-
-
-def _update_section(section: Section, options: dict[str, str], path: Path, name: str) -> Section:
-    hints = typing.get_type_hints(type(section))
-    values = {}
-    for key, text in options.items():
-        if key not in hints:
-            told = remedy(key)
-            if told:
-                raise InputError(path, f"{key!r} in [{name}] {told[0]}", told[1])
-            raise InputError(path, f"unknown option {key!r} in [{name}]", f"use one of {', '.join(sorted(hints))}")
-        try:
-            values[key] = parse_value(text, hints[key])
-        except ValueError as error:
-            raise InputError(path, f"[{name}] {key} = {text}: {error}", "correct the value") from None
-    return dataclasses.replace(section, **values)  # type: ignore[type-var]
-
-
-def parse_value(text: str, hint: Any) -> Any:
-    """``text`` as a value of type ``hint``: bool, int, float, str, Literal, tuple[int, ...], or one of these or None.
-
-    Raises:
-        ValueError: it is none; the message says what was expected.
-    """
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        if text.lower() in ("none", ""):
-            return None
-        return parse_value(text, next(argument for argument in arguments if argument is not type(None)))
-    if origin is Literal:
-        if text not in arguments:
-            raise ValueError(f"expected one of {', '.join(arguments)}")
-        return text
-    if origin is tuple:
-        return tuple(parse_value(part, arguments[0]) for part in text.replace(",", " ").split())
-    if hint is bool:
-        lowered = text.lower()
-        if lowered not in ("true", "false"):
-            raise ValueError("expected true or false")
-        return lowered == "true"
-    if hint is int:
-        try:
-            return int(text.replace("_", ""))
-        except ValueError:
-            raise ValueError("expected a whole number") from None
-    if hint is float:
-        try:
-            return float(text)
-        except ValueError:
-            raise ValueError("expected a number") from None
-    return text
-
-
-def to_ini(cfg: Config, leave_out: Collection[str] = ()) -> str:
-    """The text of an ini file that :func:`load_ini` reads all options from, but for the sections left out."""
-    lines = []
-    for name, options in to_dict(cfg).items():
-        if name not in leave_out:
-            lines += [f"[{name}]", *(f"{key} = {_text_of(value)}" for key, value in options.items()), ""]
-    return "\n".join(lines)
-
-
-def _text_of(value: Any) -> str:
-    """The inverse of :func:`parse_value`."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple | list):
-        return ", ".join(map(str, value))
-    return "" if value is None else str(value)
-
-
 def to_dict(cfg: Config) -> dict[str, dict[str, Any]]:
     """Plain dictionaries, for JSON and checkpoints."""
     return dataclasses.asdict(cfg)
@@ -452,127 +340,3 @@ def from_dict(data: dict[str, dict[str, Any]]) -> Config:
         values = {key: value for key, value in data.get(item.name, {}).items() if key in known}
         sections[item.name] = kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
     return Config(**sections)
-
-
-def check(cfg: Config) -> None:
-    """Refuse values that cannot work, naming the option.
-
-    Raises:
-        InputError: one is out of range.
-    """
-    integrators = typing.get_args(Integrator)  # flags and ini files know them; a checkpoint's options may be anything
-    rules = (
-        ("base.threads", cfg.base.threads >= 0, "0 for all cores, or more"),
-        ("env.num_envs", cfg.env.num_envs >= 0, "0 for auto, or more"),
-        ("env.termination_distance", cfg.env.termination_distance > 0, "above 0 m"),
-        ("env.adaptive", 0 <= cfg.env.adaptive < 1, "at least 0 and below 1"),
-        ("env.bin_seconds", cfg.env.bin_seconds > 0, "above 0 s"),
-        ("env.smoothing", 0 <= cfg.env.smoothing < 1, "at least 0 and below 1"),
-        ("env.episode_steps", cfg.env.episode_steps >= 2, "2 or more"),
-        ("env.goal_steps", cfg.env.goal_steps >= 1, "1 or more"),
-        ("env.default_share", 0 <= cfg.env.default_share <= 1, "between 0 and 1"),
-        ("env.run_share", 0 <= cfg.env.run_share <= 1, "between 0 and 1"),
-        ("deepmimic.loop", cfg.deepmimic.loop in typing.get_args(Loop), " or ".join(typing.get_args(Loop))),
-        ("deepmimic.frame", cfg.deepmimic.frame in ("global", "heading"), "global or heading"),
-        ("deepmimic.tar_obs_steps", min(cfg.deepmimic.tar_obs_steps, default=0) >= 1, "some steps, of 1 or more each"),
-        ("deepmimic.termination_distance", cfg.deepmimic.termination_distance > 0, "above 0 m"),
-        ("style.steps", cfg.style.steps >= 0, "0 for auto, or more"),
-        ("style.hidden", bool(cfg.style.hidden) and min(cfg.style.hidden) >= 1, "widths of 1 or more"),
-        ("style.learning_rate", cfg.style.learning_rate > 0, "above 0"),
-        ("style.batch", cfg.style.batch >= 1, "1 or more"),
-        ("style.demo_buffer", cfg.style.demo_buffer >= 1, "1 or more"),
-        ("style.demo_fresh", 0 <= cfg.style.demo_fresh <= cfg.style.demo_buffer, "between 0 and --style.demo_buffer"),
-        ("style.replay_buffer", cfg.style.replay_buffer >= 1, "1 or more"),
-        ("style.replay_keep", 0 <= cfg.style.replay_keep <= 1, "between 0 and 1"),
-        ("robot.integrator", cfg.robot.integrator in integrators, " or ".join(integrators)),
-        ("robot.timestep", cfg.robot.timestep > 0, "above 0 s"),
-        ("robot.substeps", cfg.robot.substeps >= 1, "1 or more"),
-        ("robot.iterations", cfg.robot.iterations >= 1, "1 or more"),
-        ("robot.line_search_iterations", cfg.robot.line_search_iterations >= 1, "1 or more"),
-        ("robot.max_contacts", cfg.robot.max_contacts >= 0, "0 for auto, or more"),
-        ("robot.max_rows", cfg.robot.max_rows >= 0, "0 for auto, or more"),
-        ("robot.kind", cfg.robot.kind in typing.get_args(RobotKind), " or ".join(typing.get_args(RobotKind))),
-        ("robot.gains", cfg.robot.gains in typing.get_args(GainSet), " or ".join(typing.get_args(GainSet))),
-        ("robot.action_bounds", cfg.robot.action_bounds in typing.get_args(ActionBounds), "isaac or mimickit"),
-        ("robot.mjcf", bool(cfg.robot.mjcf) == (cfg.robot.kind == "mjcf"), "a file with --robot.kind mjcf, else none"),
-        ("robot.feet", cfg.robot.feet in typing.get_args(Feet), " or ".join(typing.get_args(Feet))),
-        ("robot.kp_scale", cfg.robot.kp_scale > 0, "above 0"),
-        ("policy.hidden", all(width >= 1 for width in cfg.policy.hidden), "widths of 1 or more"),
-        ("policy.lstm_size", cfg.policy.lstm_size >= 1, "1 or more"),
-        ("train.minibatches", cfg.train.minibatches >= 1, "1 or more"),
-        ("train.epochs", cfg.train.epochs >= 0, "0 for auto, or more"),
-        ("train.gamma", 0 <= cfg.train.gamma < 1, "at least 0 and below 1"),
-        ("train.gae_lambda", 0 <= cfg.train.gae_lambda <= 1, "between 0 and 1"),
-        ("train.horizon", cfg.train.horizon >= 0, "0 for auto, or more"),
-        ("train.total_steps", cfg.train.total_steps >= 0, "0 for auto, or more"),
-        ("train.average", 0 <= cfg.train.average < 1, "at least 0 and below 1"),
-        ("train.segment", cfg.train.segment >= 1, "1 or more"),
-        ("train.critic_epochs", cfg.train.critic_epochs >= 1, "1 or more"),
-        ("train.critic_minibatches", cfg.train.critic_minibatches >= 1, "1 or more"),
-        ("train.critic_learning_rate", cfg.train.critic_learning_rate > 0, "above 0"),
-        ("train.max_grad_norm", cfg.train.max_grad_norm >= 0, "0 for none, or more"),
-        ("train.advantage_clip", cfg.train.advantage_clip >= 0, "0 for none, or more"),
-        ("train.momentum", 0 <= cfg.train.momentum < 1, "at least 0 and below 1"),
-        ("train.reward_scale", cfg.train.reward_scale >= 0, "0 for auto, or more"),
-        ("train.norm_samples", cfg.train.norm_samples >= 0, "0 for never, or more"),
-        ("train.exp_prob_begin", 0 <= cfg.train.exp_prob_begin <= 1, "between 0 and 1"),
-        ("train.exp_prob_end", 0 <= cfg.train.exp_prob_end <= 1, "between 0 and 1"),
-        ("train.exp_anneal_samples", cfg.train.exp_anneal_samples >= 0, "0 for never, or more"),
-        ("eval.num_envs", cfg.eval.num_envs >= 0, "0 for auto, or more"),
-        ("export.clips", cfg.export.clips >= 0, "0 for none, or more"),
-        ("eval.termination_distance", cfg.eval.termination_distance > 0, "above 0 m"),
-        ("eval.videos", cfg.eval.videos >= 0, "0 or more"),
-        ("eval.video_interval", cfg.eval.video_interval >= 0, "0 for none, or more"),
-        ("play.envs", cfg.play.envs >= 1, "1 or more"),
-        ("play.port", 0 <= cfg.play.port < 65536, "0 for any, or a port below 65536"),
-        ("sweep.trials", cfg.sweep.trials >= 1, "1 or more"),
-        ("sweep.workers", cfg.sweep.workers >= 0, "0 for auto, or more"),
-        ("sweep.max_cost", cfg.sweep.max_cost >= 0, "0 for any, or more"),
-        ("sweep.retries", cfg.sweep.retries >= 0, "0 or more"),
-        ("sweep.points", cfg.sweep.points >= 0, "0 for auto, or more"),
-        ("sweep.confirm", cfg.sweep.confirm >= 0, "0 for never, or more"),
-    )
-    for option, good, wanted in rules:
-        if not good:
-            section, name = option.split(".")
-            value = getattr(getattr(cfg, section), name)
-            raise InputError(f"--{option.removeprefix('base.')}", f"{value!r} is out of range", f"use {wanted}")
-    horizon, segment = cfg.train.horizon, cfg.train.segment
-    if cfg.policy.kind != "mlp" and horizon % segment:
-        fault = f"{horizon} is no multiple of --train.segment {segment}"
-        raise InputError("--train.horizon", fault, "recurrent policies need one")
-    _check_style(cfg)
-    check_game(cfg)
-    _check_learner(cfg.train)
-
-
-def _check_learner(train: TrainConfig) -> None:
-    """Refuse options of one way of learning that the other has not."""
-    one_way = {
-        "exp_prob_begin": train.exp_prob_begin < 1,
-        "exp_prob_end": train.exp_prob_end < 1,
-        "advantage_clip": train.advantage_clip > 0,
-        "action_coef": train.action_coef != 0,
-    }
-    for name, given in ({} if train.separate else one_way).items():
-        if given:
-            fault = f"{getattr(train, name)!r} is an option of --train.separate"
-            raise InputError(f"--train.{name}", fault, "use --train.separate true")
-    if train.separate and train.l2_init_coef:
-        raise InputError("--train.l2_init_coef", "is no option of --train.separate", "leave it out")
-
-
-def _check_style(cfg: Config) -> None:
-    """Refuse combinations of task and discriminator that mean nothing."""
-    env, style = cfg.env, cfg.style
-    if env.task == "amp" and env.action_mode == "reference":
-        fault = "adds actions to a reference, which the task amp has not"
-        raise InputError("--env.action_mode reference", fault, "use --config configs/amp.ini, or absolute")
-    if env.task == "amp" and style.kind == "add":
-        fault = "judges the difference from a reference, which the task amp has not"
-        raise InputError("--style.kind add", fault, "use it with --env.task tracking --env.use_amp_obs true")
-    if style.kind == "add" and style.steps > 1:
-        raise InputError("--style.steps", f"{style.steps} with --style.kind add", "use 1: it judges single steps")
-    if env.task != "amp" and env.state_init in ("default", "hybrid"):
-        fault = "starts away from the clip, which is a failure at once"
-        raise InputError(f"--env.state_init {env.state_init}", fault, "use random or start")

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from puffer_phc.config import Config, check, resolve, resolve_device, to_dict
+from puffer_phc.config import Config, resolve, resolve_device, to_dict
+from puffer_phc.config_checks import check
 from puffer_phc.errors import InputError
 from puffer_phc.evaluation.categories import categories_of
 from puffer_phc.evaluation.evaluator import Evaluator

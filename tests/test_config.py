@@ -19,14 +19,13 @@ from puffer_phc.config import (
     EvalConfig,
     PolicyConfig,
     TrainConfig,
-    check,
     from_dict,
-    load_ini,
-    parse_value,
     resolve,
     resolve_device,
     to_dict,
 )
+from puffer_phc.config_checks import check
+from puffer_phc.config_files import load_ini, parse_value
 from puffer_phc.errors import InputError
 from puffer_phc.policies.actor_critic import PHC_HIDDEN
 from puffer_phc.training.amp import StyleConfig

@@ -3,7 +3,8 @@ import re
 import pytest
 
 from puffer_phc.cli import _option_names, main, parse
-from puffer_phc.config import Config, load_ini
+from puffer_phc.config import Config
+from puffer_phc.config_files import load_ini
 from puffer_phc.errors import InputError
 from puffer_phc.old_names import OLD_NAMES, refuse_old_flags, remedy
 

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from puffer_phc.comparison.study import Act, Cell, Log
-from puffer_phc.config import ROOT, Config, load_ini, resolve
+from puffer_phc.config import ROOT, Config, resolve
+from puffer_phc.config_files import load_ini
 from puffer_phc.envs.gym import options_of
 from puffer_phc.envs.gym_humanoid import GymHumanoid
 from puffer_phc.envs.vec_env import VecEnv

@@ -34,7 +34,6 @@ class Plant:
     """
 
     def __init__(self, folder: Path, metadata: Metadata, timestep: float) -> None:
-        self._metadata = metadata
         self.model = _load_model(folder / MODEL_FILE)
         _check_names(self.model, metadata, folder / MODEL_FILE)
         self.timestep, self.substeps = timestep, count_substeps(metadata.control_dt, timestep)

@@ -16,7 +16,9 @@ import torch
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from puffer_phc.config import ROOT, Config, check, load_ini, parse_value, resolve, resolve_device
+from puffer_phc.config import ROOT, Config, resolve, resolve_device
+from puffer_phc.config_checks import check
+from puffer_phc.config_files import load_ini, parse_value
 from puffer_phc.envs.humanoid_phc import HumanoidPHC
 from puffer_phc.errors import InputError
 from puffer_phc.factory import make_env, make_library, make_robot

@@ -113,6 +113,29 @@ def rotation_angle(pred_rot: Tensor, ref_rot: Tensor) -> Tensor:
     return 2.0 * torch.atan2((x * x + y * y + z * z).sqrt_(), w.abs_())
 
 
+def position_errors(pos: Tensor, ref_pos: Tensor, first: int = 0) -> dict[str, Tensor]:
+    """The five errors of positions, mm (per frame, per frame²), each the mean over bodies.
+
+    Args:
+        pos, ref_pos: (T, 3, B, N) m.
+        first: frames before it are only looked back at.
+
+    Returns:
+        ``mpjpe_g``, ``mpjpe_l`` and ``mpjpe_pa`` (T - first, N); ``vel_dist`` and ``accel_dist`` of the frames from
+        ``first`` on that have one and two before them.
+    """
+    error = pos - ref_pos  # differences are linear, so velocity and acceleration errors are differences of this
+    local, ref_local = relative_to_root(pos[first:]), relative_to_root(ref_pos[first:])
+    vectors = {
+        "mpjpe_g": error[first:],
+        "mpjpe_l": local - ref_local,
+        "mpjpe_pa": similarity_aligned(local, ref_local) - ref_local,
+        "vel_dist": difference(error[max(first - 1, 0) :], 1),
+        "accel_dist": difference(error[max(first - 2, 0) :], 2),
+    }
+    return {name: _MM * distance(value) for name, value in vectors.items()}
+
+
 @dataclass(frozen=True)
 class Sole:
     """The points of one foot's collision shapes.
@@ -224,21 +247,16 @@ class FrameMeasures:
         pos, ref_pos, rot, ref_rot = (buffer[:rows] for buffer in self._buffers)
         pos = pos.nan_to_num(0.0, _FAR, -_FAR).clamp(-_FAR, _FAR)
         rot = rot.nan_to_num(0.0, 1.0, -1.0)
-        error, now = pos - ref_pos, slice(HISTORY, rows)
-        local, ref_local = relative_to_root(pos[now]), relative_to_root(ref_pos[now])
+        now = slice(HISTORY, rows)
         feet, ref_feet = (
             [sole.touching(*bodies) for sole in self._soles] for bodies in ((pos, rot), (ref_pos, ref_rot))
         )
         agree = [(a[1][now].any(dim=1) == b[1][now].any(dim=1)).float() for a, b in zip(feet, ref_feet, strict=True)]
         jerk_scale = self._dt**-3
         columns = [
-            _MM * distance(error[now]),
-            _MM * distance(local - ref_local),
-            _MM * distance(similarity_aligned(local, ref_local) - ref_local),
-            _MM * distance(difference(error[HISTORY - 1 :], 1)),
-            _MM * distance(difference(error[HISTORY - 2 :], 2)),
+            *position_errors(pos, ref_pos, HISTORY).values(),
             rotation_angle(rot[now], ref_rot[now]).mean(dim=1),
-            _MM * error[now, :2, 0].norm(dim=1),
+            _MM * (pos - ref_pos)[now, :2, 0].norm(dim=1),
             jerk_scale * distance(difference(pos, 3)),
             jerk_scale * distance(difference(ref_pos, 3)),
             torch.stack(agree).mean(dim=0),

@@ -17,14 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from puffer_phc.evaluation.measures import (
-    COLUMNS,
-    difference,
-    distance,
-    relative_to_root,
-    rotation_angle,
-    similarity_aligned,
-)
+from puffer_phc.evaluation.measures import COLUMNS, position_errors, rotation_angle, similarity_aligned
 
 FloatArray = NDArray[np.float64]
 ArrayLike = Tensor | NDArray[np.floating]
@@ -125,16 +118,7 @@ def tracking_metrics(pred: ArrayLike, ref: ArrayLike) -> dict[str, FloatArray]:
     if own.shape != other.shape or own.ndim != 3 or own.shape[1] == 0 or own.shape[2] != 3:
         raise ValueError(f"pred {tuple(own.shape)} and ref {tuple(other.shape)} must have one shape (T, J >= 1, 3)")
     pos, target = (tensor.transpose(1, 2)[..., None] for tensor in (own, other))  # (T, 3, J, 1)
-    error = pos - target  # differences are linear, so velocity and acceleration errors are differences of this
-    local, local_target = relative_to_root(pos), relative_to_root(target)
-    vectors = {
-        "mpjpe_g": error,
-        "mpjpe_l": local - local_target,
-        "mpjpe_pa": similarity_aligned(local, local_target) - local_target,
-        "vel_dist": difference(error, 1),
-        "accel_dist": difference(error, 2),
-    }
-    return {name: 1000.0 * distance(value)[:, 0].numpy() for name, value in vectors.items()}
+    return {name: value[:, 0].numpy() for name, value in position_errors(pos, target).items()}
 
 
 def procrustes_align(source: ArrayLike, target: ArrayLike) -> FloatArray:

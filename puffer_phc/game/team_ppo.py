@@ -73,14 +73,7 @@ class TeamPPO(PPO):
         policy_loss = -surrogate.mean(dim=(0, 1)).sum()
         value_loss = self._value_loss(values, batch)
         bound_loss = self._bound_loss(mean)
-        loss = policy_loss + cfg.value_coef * value_loss + cfg.bound_coef * bound_loss
-        l2_init = torch.zeros_like(loss)
-        if cfg.l2_init_coef:
-            pairs = zip(policy.parameters(), self.initial, strict=True)
-            l2_init = torch.stack([(now - start).square().mean() for now, start in pairs]).sum()
-            loss = loss + cfg.l2_init_coef * l2_init
-        if cfg.entropy_coef:
-            loss = loss - cfg.entropy_coef * policy.entropy()
+        loss, l2_init = self._total(policy_loss, value_loss, bound_loss)
         with torch.no_grad():
             self.credit[: log_ratio.shape[-1]] += (advantage * log_ratio).mean(dim=(0, 1))
             kl = (ratio - 1 - log_ratio).sum(dim=-1).mean()  # of independent agents' actions together

@@ -11,7 +11,8 @@ from optuna.importance import get_param_importances
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from puffer_phc.config import Config, to_ini
+from puffer_phc.config import Config
+from puffer_phc.config_files import to_ini
 from puffer_phc.errors import InputError
 from puffer_phc.sweeps.confirmation import verdict
 from puffer_phc.sweeps.history import COST

@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from puffer_phc.config import Config, SweepConfig, check
+from puffer_phc.config import Config, SweepConfig
+from puffer_phc.config_checks import check
 from puffer_phc.errors import InputError
 from puffer_phc.sweeps.spaces import Kind, Space
 

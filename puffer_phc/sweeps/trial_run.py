@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from puffer_phc.config import Config, SweepConfig, to_ini
+from puffer_phc.config import Config, SweepConfig
+from puffer_phc.config_files import to_ini
 from puffer_phc.errors import EXIT_BAD_INPUT, InputError
 from puffer_phc.sweeps.history import INFRASTRUCTURE
 

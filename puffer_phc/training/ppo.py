@@ -177,14 +177,7 @@ class PPO:
         policy_loss = -surrogate.mean()
         value_loss = clipped_value_loss(value, batch.value, batch.returns, cfg.value_clip)
         bound_loss = (mean.abs() - cfg.action_bound).clamp_min(0.0).square().mean()
-        loss = policy_loss + cfg.value_coef * value_loss + cfg.bound_coef * bound_loss
-        l2_init = torch.zeros_like(loss)
-        if cfg.l2_init_coef:
-            pairs = zip(policy.parameters(), self.initial, strict=True)
-            l2_init = torch.stack([(now - start).square().mean() for now, start in pairs]).sum()
-            loss = loss + cfg.l2_init_coef * l2_init
-        if cfg.entropy_coef:
-            loss = loss - cfg.entropy_coef * policy.entropy()
+        loss, l2_init = self._total(policy_loss, value_loss, bound_loss)
         with torch.no_grad():
             # Schulman's low-variance estimate of KL(old || new).
             approx_kl = (ratio - 1 - log_ratio).mean()
@@ -195,6 +188,19 @@ class PPO:
                 (policy_loss, value_loss, bound_loss, l2_init, approx_kl, clipped, zero, error)
             ).detach()
         return loss, metrics
+
+    def _total(self, policy_loss: Tensor, value_loss: Tensor, bound_loss: Tensor) -> tuple[Tensor, Tensor]:
+        """The weighted sum () of all losses, and the pull to the initial weights () that is part of it."""
+        cfg, policy = self.cfg, self.policy
+        loss = policy_loss + cfg.value_coef * value_loss + cfg.bound_coef * bound_loss
+        l2_init = torch.zeros_like(loss)
+        if cfg.l2_init_coef:
+            pairs = zip(policy.parameters(), self.initial, strict=True)
+            l2_init = torch.stack([(now - start).square().mean() for now, start in pairs]).sum()
+            loss = loss + cfg.l2_init_coef * l2_init
+        if cfg.entropy_coef:
+            loss = loss - cfg.entropy_coef * policy.entropy()
+        return loss, l2_init
 
     def rehearse(self, buffer: RolloutBuffer) -> None:
         """Do the work of one minibatch without its effect, so that what must be compiled is."""

@@ -7,7 +7,8 @@ import pytest
 import torch
 from small_game import HIDDEN
 
-from puffer_phc.config import ROOT, Config, EnvConfig, PolicyConfig, load_ini, to_dict
+from puffer_phc.config import ROOT, Config, EnvConfig, PolicyConfig, to_dict
+from puffer_phc.config_files import load_ini
 from puffer_phc.envs.vec_env import generators_of
 from puffer_phc.errors import InputError
 from puffer_phc.game.options import GameConfig

@@ -7,7 +7,8 @@ import pytest
 import torch
 from small_game import CPU, config
 
-from puffer_phc.config import TrainConfig, check
+from puffer_phc.config import TrainConfig
+from puffer_phc.config_checks import check
 from puffer_phc.errors import InputError
 from puffer_phc.game.joint_policy import JointPolicy, make_learner
 from puffer_phc.game.options import GameConfig

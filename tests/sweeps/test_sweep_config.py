@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from puffer_phc.cli import ini_files, main, parse
-from puffer_phc.config import ROOT, Config, load_ini, to_ini
+from puffer_phc.config import ROOT, Config
+from puffer_phc.config_files import load_ini, to_ini
 from puffer_phc.errors import InputError
 from puffer_phc.sweeps.driver import sweep
 from puffer_phc.sweeps.sweep_config import read_spaces, with_values

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from puffer_phc.config import BaseConfig, Config, EnvConfig, PolicyConfig, RobotConfig, TrainConfig, check
+from puffer_phc.config import BaseConfig, Config, EnvConfig, PolicyConfig, RobotConfig, TrainConfig
+from puffer_phc.config_checks import check
 from puffer_phc.envs.deepmimic import DeepMimicConfig
 from puffer_phc.errors import InputError
 from puffer_phc.factory import make_env, make_robot
