@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from puffer_phc.deployment.metadata import MODEL_FILE, Metadata
-from puffer_phc.deployment.observations import Bodies
-from puffer_phc.deployment.rotations import Array
+from puffer_phc.deployment.sight import Bodies
 from puffer_phc.errors import InputError
+from puffer_phc.quaternions import Array
 
 _EXPORT = "export the policy again with --mode export"
 _MAX_SPEED = 150.0  # rad/s or m/s of any degree of freedom: faster is divergence, as in training
@@ -40,6 +40,7 @@ class Plant:
         self.model.opt.timestep = timestep
         self.data = mujoco.MjData(self.model)
         self._limit = np.array([np.inf if x is None else x for x in metadata.robot.torque_limit])
+        self._kp, self._kd = np.array(metadata.robot.kp), np.array(metadata.robot.kd)
         self._clear_torque()
         # What diverges is reported by us; MuJoCo would write a file into the working directory.
         mujoco.set_mju_user_warning(logging.getLogger("puffer_phc.mujoco").debug)
@@ -65,11 +66,18 @@ class Plant:
         self._clear_torque()
 
     def step(self, target: NDArray[np.floating]) -> None:
-        """One control step towards joint targets (D,) rad."""
-        self.data.ctrl[:] = target
+        """One control step towards joint targets (D,) rad, with torques within the robot's limits.
+
+        A motor limits stiffness and damping together, MuJoCo's implicit damping needs to be a force of its own: so
+        each physics step aims at the nearest target whose whole torque the motor can give.
+        """
         for _ in range(self.substeps):
+            mujoco.mj_transmission(self.model, self.data)
+            position, brake = self.data.actuator_length, self._kd * self.data.qvel[6:]
+            low, high = ((brake + sign * self._limit) / self._kp + position for sign in (-1.0, 1.0))
+            self.data.ctrl[:] = np.clip(target, low, high)
+            torque = np.abs(self._kp * (self.data.ctrl - position) - brake)
             mujoco.mj_step(self.model, self.data)
-            torque = np.abs(self.data.qfrc_actuator[6:])
             self.torque_sum += torque
             np.maximum(self.torque_peak, torque, out=self.torque_peak)
             self.torque_over += torque >= self._limit * (1.0 - 1e-6)

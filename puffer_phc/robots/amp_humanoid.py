@@ -118,10 +118,10 @@ def _add_bodies(spec: mujoco.MjSpec, gains: dict[str, Gains], kd_scale: float, s
 
 
 def _add_joint(body: mujoco.MjsBody, row: HumanoidRow, gains: Gains, kd_scale: float, timestep: float) -> None:
-    clamped = math.isfinite(gains.torque)
+    limited = math.isfinite(gains.torque)
     joint = body.add_joint(name=row.joint, armature=gains.armature)
-    # A clamped actuator loses the implicit treatment of its damping, so then the joint has it.
-    joint.damping = [gains.kp * DAMPING_RATIO * kd_scale if clamped else 0.0, 0.0, 0.0]
+    # What the actuator must overcome to keep to its limit has to be a force of its own: ``simulation/servos.py``.
+    joint.damping = [gains.kp * DAMPING_RATIO * kd_scale if limited else 0.0, 0.0, 0.0]
     if len(row.limits) == 3:
         joint.type = mujoco.mjtJoint.mjJNT_BALL
         return
@@ -140,14 +140,12 @@ def _shape(row: HumanoidRow) -> Shape:
 
 
 def _add_actuators(spec: mujoco.MjSpec, gains: dict[str, Gains], kp_scale: float, kd_scale: float) -> None:
-    """Position servos in dof order; force = kp (ctrl - length) - kd velocity, clamped only where it has no damping."""
+    """Position servos in dof order; force = kp (ctrl - length) - kd velocity. Limits: ``simulation/servos.py``."""
     for row, axis in _dofs():
         kp, limit = gains[row.name].kp, gains[row.name].torque
         name = row.joint if len(row.limits) == 1 else f"{row.joint}_{'xyz'[axis]}"
         actuator = spec.add_actuator(name=name, target=row.joint)
         actuator.trntype = mujoco.mjtTrn.mjTRN_JOINT
         actuator.gear[:3] = [float(axis == i) for i in range(3)]
-        clamped = math.isfinite(limit)
-        actuator.set_to_position(kp=kp * kp_scale, kv=0.0 if clamped else kp * DAMPING_RATIO * kd_scale)
-        if clamped:
-            actuator.forcerange, actuator.forcelimited = [-limit, limit], mujoco.mjtLimited.mjLIMITED_TRUE
+        damping = 0.0 if math.isfinite(limit) else kp * DAMPING_RATIO * kd_scale
+        actuator.set_to_position(kp=kp * kp_scale, kv=damping)

@@ -155,6 +155,7 @@ class JointTable:
         self._hinge_dofs, self._hinge_places = (
             self._index([columns[i][k] for i, k in hinges]) for columns in (dofs, places)
         )
+        self._dofs_of_places = torch.cat((self._ball_dofs, self._hinge_dofs)).argsort()
         # Per place in a chain, which of (balls, hinges, none) turns each body there.
         turns: dict[tuple[int, int], int] = {(i, 0): at for at, i in enumerate(self._balls)}
         turns |= {hinge: len(self._balls) + at for at, hinge in enumerate(hinges)}
@@ -223,6 +224,12 @@ class JointTable:
         first, second = torch.atan2(-y, z), torch.atan2(x, torch.hypot(y, z))
         x, y, _ = (frame @ quat_rotate_inverse(quat, a)[..., None])[..., 0].unbind(-1)
         return torch.stack((first, second, self._chain_signs * torch.atan2(-y, x)), dim=-1)
+
+    def coordinates(self, places: Tensor) -> Tensor:
+        """Joint coordinates (N, D) rad of MuJoCo's positions (N, Q) of all joints but the root's."""
+        balls = quat_to_exp_map(places.index_select(1, self._ball_places).unflatten(1, (-1, 4))).flatten(1)
+        hinges = places.index_select(1, self._hinge_places)
+        return torch.cat((balls, hinges), dim=1).index_select(1, self._dofs_of_places)
 
     # -- from coordinates to rotations ---------------------------------------------------------------------------
 

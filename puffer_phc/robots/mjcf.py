@@ -169,7 +169,7 @@ def _servos(
 ) -> dict[str, tuple[float, float, float]]:
     """A position servo for every dof in joint order; returns kp, kd and torque limit by joint.
 
-    A limited actuator has the stiffness alone and the joint the damping: clamped with the force, it would be lost.
+    Where a motor is limited the joint has the damping, and ``simulation/servos.py`` keeps the limit.
     """
     gains = {}
     for joint in (joint for body in spec.bodies for joint in body.joints if joint.type != _KINDS.mjJNT_FREE):
@@ -195,8 +195,6 @@ def _servos(
             actuator.trntype = mujoco.mjtTrn.mjTRN_JOINT
             actuator.gear[:3] = [float(index == i) for i in range(3)]
             actuator.set_to_position(kp=kp, kv=0.0 if clamped else kd)
-            if clamped:
-                actuator.forcerange, actuator.forcelimited = [-effort, effort], mujoco.mjtLimited.mjLIMITED_TRUE
         gains[joint.name] = (kp, kd, effort)
     return gains
 

@@ -14,6 +14,7 @@ from poselib.rotations import quat_rotate_inverse
 from puffer_phc.robots.kinematics import TreeKinematics
 from puffer_phc.robots.robot import PhysicsOptions, Robot
 from puffer_phc.robots.state import BodyState, MotionState
+from puffer_phc.simulation.servos import limited_servos
 from puffer_phc.simulation.simulator import MAX_SPEED
 
 # Divergence is counted by us; MuJoCo's own warnings would go to stderr and a file in the working directory.
@@ -39,6 +40,7 @@ class MujocoCpu:
             gymtorch.wrap(self._batch.bind(name)) for name in ("qpos", "qvel", "ctrl", "qacc_warmstart")
         )
         self._force = gymtorch.wrap(self._batch.bind("actuator_force"), readonly_ok=True)
+        self._servos = limited_servos(robot, self.device, torch.float64)
         self._kinematics = TreeKinematics(robot.skeleton, self.device, robot.joints)
         self._batch.reset()
         self.dof_vel, self.dof_force = torch.zeros(num_envs, robot.num_dofs), torch.zeros(num_envs, robot.num_dofs)
@@ -52,8 +54,14 @@ class MujocoCpu:
 
     def physics(self, target: Tensor) -> None:
         """Only the physics of :meth:`step`."""
-        self._ctrl.copy_(target)
-        self._batch.step(nstep=self._substeps)
+        if self._servos is None:
+            self._ctrl.copy_(target)
+            self._batch.step(nstep=self._substeps)
+            return
+        for _ in range(self._substeps):
+            reached, self._force = self._servos(target, self._qpos, self._qvel)
+            self._ctrl.copy_(reached)
+            self._batch.step(nstep=1)
 
     def reset(self, which: Tensor, state: MotionState) -> None:
         """Place the environments ``which``, a mask (N,) bool with N rows or a list (K,) int64 with K rows."""

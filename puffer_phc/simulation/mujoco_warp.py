@@ -16,6 +16,7 @@ from puffer_phc.errors import InputError
 from puffer_phc.robots.kinematics import TreeKinematics
 from puffer_phc.robots.robot import PhysicsOptions, Robot
 from puffer_phc.robots.state import BodyState, MotionState, write_rows
+from puffer_phc.simulation.servos import limited_servos
 from puffer_phc.simulation.simulator import MAX_SPEED
 
 # A standing SMPL body has 16 to 17 contacts and 64 to 68 constraint rows; of 8,192 learning to dance a few dozen had
@@ -82,8 +83,10 @@ class MujocoWarp:
             wrap(getattr(self._data, name)) for name in fields
         )
         self._kinematics = fused(TreeKinematics(robot.skeleton, device, robot.joints).__call__, device)
+        servos = limited_servos(robot, device, torch.float32)
+        self._servos = servos and fused(servos.__call__, device)
         shape = (num_envs, robot.num_dofs)
-        self.dof_vel, self.dof_force = torch.zeros(shape, device=device), torch.zeros(shape, device=device)
+        self.dof_vel, self.dof_force, self._torque = (torch.zeros(shape, device=device) for _ in range(3))
         self.diverged = torch.zeros(num_envs, dtype=torch.bool, device=device)
         self.bodies: BodyState = self._kinematics(self._qpos, self._qvel)
 
@@ -97,6 +100,10 @@ class MujocoWarp:
         self._ctrl.copy_(target)
         with self._on_device(), torch_stream_as_warp(self.device):
             for _ in range(self._substeps):
+                if self._servos is not None:
+                    reached, torque = self._servos(target, self._qpos, self._qvel)
+                    self._ctrl.copy_(reached)
+                    self._torque.copy_(torque)
                 self._mjw.step(self._model, self._data)
 
     def reset(self, which: Tensor, state: MotionState) -> None:
@@ -134,7 +141,7 @@ class MujocoWarp:
         """The rest of :meth:`step`."""
         self.bodies = latch(self.bodies, self._kinematics(self._qpos, self._qvel))
         self.dof_vel.copy_(self._qvel[:, 6:])
-        self.dof_force.copy_(self._force)
+        self.dof_force.copy_(self._force if self._servos is None else self._torque)
         # A comparison with NaN is false, so this also finds what is not finite.
         self.diverged.copy_(torch.logical_not(self._qvel.abs().amax(dim=1) < MAX_SPEED))
 
