@@ -1,3 +1,5 @@
+import ctypes.util
+import os
 import re
 import subprocess
 import sys
@@ -151,6 +153,19 @@ def test_no_backend_names_the_packages(fresh_choice):
     fresh_choice.setattr(gl, "_try_backend", lambda name: f"no {name} library")
     with pytest.raises(InputError, match=r"egl: no egl library, osmesa.*libegl1 libgl1.*libosmesa6"):
         gl.choose_backend()
+
+
+def test_osmesa_and_an_optimiser_live_in_one_process():
+    """Asked for by name, OSMesa comes with MuJoCo and its LLVM before Triton's, which torch's optimisers load."""
+    if not ctypes.util.find_library("OSMesa"):
+        pytest.skip("libOSMesa is not installed (apt-get install libosmesa6)")
+    program = (
+        "import puffer_phc, mujoco, torch; torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))]);"
+        "from puffer_phc.viewers.gl import make_context; make_context(32, 32); print('both')"
+    )
+    environment = {**os.environ, "MUJOCO_GL": "osmesa"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout.strip()) == (0, "both"), done.stderr
 
 
 def test_a_failing_child_is_described(monkeypatch):
