@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from puffer_phc.cli import guarded
+from puffer_phc.motions.body_shape import MODEL_FOLDER
 from puffer_phc.motions.conversion import convert
 from puffer_phc.motions.conversion_files import ROBOTS, ConversionOptions
 from puffer_phc.motions.formats.options import options_from_texts
@@ -24,10 +25,12 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for the results (for one file also x.npz)")
     parser.add_argument("--robot", default="smpl", help=f"{', '.join(ROBOTS)}, or an MJCF file (default: smpl)")
     parser.add_argument("--settings", type=Path, help="YAML file that belongs to the MJCF, such as configs/g1.yaml")
+    parser.add_argument("--smpl", type=Path, default=MODEL_FOLDER, help="folder of your SMPL files (default: smpl)")
     parser.add_argument("--target-fps", type=float, default=30.0, help="frames per second of the results (default: 30)")
     parser.add_argument("--joint-map", type=Path, help="file with lines 'robot body: source joint'")
     told = parser.add_argument_group("facts that the files do not tell")
-    told.add_argument("--fps", default="", help="frames per second")
+    told.add_argument("--fps", default="", help="frames per second of files that do not say")
+    told.add_argument("--override-fps", default="", help="frames per second, whatever the files say")
     told.add_argument("--unit", default="", help="m, cm, mm, inch, or metres per unit")
     told.add_argument("--up", default="", help="axis that points up: y or z")
     told.add_argument("--forward", default="", help="axis that the rest pose faces, such as z or -y")
@@ -39,7 +42,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=0, help="processes (default: one per core)")
     parser.add_argument("--report", type=Path, help="folder for the report (default: OUT_report)")
     args = parser.parse_args()
-    names = ("fps", "unit", "up", "forward", "skip_first", "skeleton_file", "source_robot")
+    names = ("fps", "override_fps", "unit", "up", "forward", "skip_first", "skeleton_file", "source_robot")
     facts = {name: getattr(args, name) for name in names}
 
     def work(console: object) -> int:
@@ -55,6 +58,7 @@ def main() -> int:
             workers=args.workers,
             report=args.report,
             settings=args.settings,
+            smpl=args.smpl,
         )
         convert(options, console)  # type: ignore[arg-type]
         return 0

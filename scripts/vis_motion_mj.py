@@ -20,7 +20,7 @@ from puffer_phc.motions.formats.options import options_from_texts
 from puffer_phc.motions.library import HeightFix
 from puffer_phc.motions.loading import load_motions
 
-_FACTS = ("fps", "unit", "up", "forward", "skip_first")
+_FACTS = ("fps", "override_fps", "unit", "up", "forward", "skip_first")
 
 
 def main() -> int:
@@ -33,7 +33,8 @@ def main() -> int:
     parser.add_argument("--height-fix", choices=choices, default="contact", help="see docs/motions.md (%(default)s)")
     parser.add_argument("--video", type=Path, metavar="OUT.mp4", help="write a video instead of opening a window")
     told = parser.add_argument_group("facts that the file does not tell")
-    told.add_argument("--fps", default="", help="frames per second")
+    told.add_argument("--fps", default="", help="frames per second, if the file does not say")
+    told.add_argument("--override-fps", default="", help="frames per second, whatever the file says")
     told.add_argument("--unit", default="", help="m, cm, mm, inch, or metres per unit")
     told.add_argument("--up", default="", help="axis that points up: y or z")
     told.add_argument("--forward", default="", help="axis that the rest pose faces, such as z or -y")

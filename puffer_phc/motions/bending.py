@@ -32,7 +32,7 @@ def bend(clip: MotionClip, robot: Robot, steered: Tensor | None = None, placed: 
     Args:
         clip: any rotations of the robot's bodies.
         robot: the robot. Nothing is done to one whose joints are all balls.
-        steered: (B,) bool, bodies whose rotation counts; None for all.
+        steered: (B,) how much each body's rotation counts, 0 to 1; None for all.
         placed: (B,) bool, bodies whose place counts; None for all.
     """
     if robot.joints.all_balls:

@@ -8,6 +8,27 @@ from torch import Tensor
 
 from poselib.skeleton import Skeleton
 
+SMPL_MODELS = {"smpl": "SMPL", "smplh": "SMPL-H", "smplx": "SMPL-X"}
+"""Kinds of body models and how they are called."""
+
+SMPL_GENDERS = ("neutral", "male", "female")
+"""Of each kind there are three models."""
+
+
+@dataclass(frozen=True)
+class BodyShape:
+    """Whose body a file of SMPL poses was recorded from.
+
+    Attributes:
+        model: one of :data:`SMPL_MODELS`; shape numbers of one mean nothing to another.
+        gender: one of :data:`SMPL_GENDERS`, each with shape numbers of its own; empty if the file does not tell.
+        betas: shape numbers, the most telling first; empty if the file's are unusable.
+    """
+
+    model: str
+    gender: str
+    betas: tuple[float, ...]
+
 
 @dataclass(frozen=True)
 class MotionClip:
@@ -28,6 +49,7 @@ class MotionClip:
         skeleton: the foreign skeleton, with offsets in metres in the rest pose; None for a robot's bodies.
         rig: name of the kind of skeleton where it was recognised (``puffer_phc.motions.formats.rigs``), else empty.
         loops: the file says that the motion begins anew at its end.
+        shape: the subject's body, where the file tells and the clip is on the mean body instead.
     """
 
     name: str
@@ -39,6 +61,7 @@ class MotionClip:
     skeleton: Skeleton | None = field(default=None, compare=False)
     rig: str = field(default="", compare=False)
     loops: bool = field(default=False, compare=False)
+    shape: BodyShape | None = field(default=None, compare=False)
 
     @property
     def num_frames(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import os
 import signal
@@ -19,6 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from puffer_phc.errors import InputError
+from puffer_phc.motions.body_shape import with_shape
 from puffer_phc.motions.clip import MotionClip
 from puffer_phc.motions.conversion_files import (
     ConversionOptions,
@@ -36,6 +38,8 @@ from puffer_phc.motions.quality import measure
 from puffer_phc.motions.quality_report import Row, headline, html_page, quality_table
 from puffer_phc.motions.retargeting import retarget
 from puffer_phc.robots.robot import Robot
+
+_SAME_RATE = 1e-3  # files round 120 frames per second to a frame time of 8.333 ms
 
 
 def convert(options: ConversionOptions, console: Console) -> list[Row]:
@@ -63,6 +67,9 @@ def convert(options: ConversionOptions, console: Console) -> list[Row]:
     console.print(quality_table(rows))
     again = f" ({len(jobs) - len(waiting)} files were converted before)" if len(waiting) < len(jobs) else ""
     console.print(f"{headline(rows)}{again}", highlight=False)
+    for remark, count in Counter(remark for row in rows for remark in row.remarks).items():
+        clips = "1 clip" if count == 1 else f"{count} clips"
+        console.print(f"{clips}: {remark}", highlight=False, markup=False, soft_wrap=True)
     if ignored:
         console.print(f"no motions in {len(ignored)} files: {', '.join(ignored[:5])}", highlight=False)
     console.print(f"report: {page}", highlight=False, soft_wrap=True)
@@ -77,12 +84,28 @@ def convert_clip(
     Raises:
         InputError: the clip is damaged, too short or of an unknown skeleton.
     """
+    clip, shape_remark = with_shape(clip, options.smpl)
     result = retarget(clip, robot, options.target_fps, overrides, options.clean)
     after = measure(result.clip, robot)
     before = measure(result.transferred, robot) if options.clean else None
     rejected = after.verdict == "reject" and not options.keep_rejected
-    row = Row(clip.name, clip.source, after, before, result.notes, "; ".join(after.reasons) if rejected else "")
+    row = Row(
+        clip.name,
+        clip.source,
+        after,
+        before,
+        result.notes,
+        "; ".join(after.reasons) if rejected else "",
+        remarks=tuple(remark for remark in (_rate_remark(clip, options.told), shape_remark) if remark),
+    )
     return result.clip, row
+
+
+def _rate_remark(clip: MotionClip, told: SourceOptions) -> str:
+    """Says that a clip has another frame rate than the one told for files without; empty otherwise."""
+    if told.fps is None or told.override_fps is not None or math.isclose(clip.fps, told.fps, rel_tol=_SAME_RATE):
+        return ""
+    return f"own frame rate of {clip.fps:g} kept, not --fps {told.fps:g}; --override-fps would force it"
 
 
 def _check_any(options: ConversionOptions, jobs: Sequence[Job], rows: Sequence[Row]) -> None:
@@ -180,7 +203,9 @@ def _convert_file(options: ConversionOptions, overrides: Mapping[str, str], job:
             try:
                 converted, row = convert_clip(clip, robot, options, overrides)
             except InputError as error:
-                rows.append(Row(clip.name, str(job.source), dropped=error.fault))
+                # The row names the file of the motion; a fault in another one must name that.
+                why = error.fault if error.where in (str(job.source), clip.name) else str(error)
+                rows.append(Row(clip.name, str(job.source), dropped=why))
                 continue
             rows.append(row)
             kept += [] if row.dropped else [converted]

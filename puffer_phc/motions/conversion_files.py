@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from puffer_phc.errors import InputError
+from puffer_phc.motions.body_shape import MODEL_FOLDER, model_facts
 from puffer_phc.motions.formats import SourceOptions, find_reader, is_companion, read_header
 from puffer_phc.motions.formats.arrays import write_atomic
 from puffer_phc.motions.quality import ClipQuality
@@ -40,7 +41,7 @@ def is_mjcf(robot: str) -> bool:
     return robot.endswith(".xml")
 
 
-VERSION = 1
+VERSION = 2
 """Of what conversion does: files converted by another version are converted again."""
 
 _RECORDS = ".records"
@@ -56,6 +57,7 @@ class ConversionOptions:
         out: folder for the results; for a single file also the name of the ``.npz``.
         robot: name of the robot, see :data:`ROBOTS`, or its MJCF file.
         settings: YAML file that belongs to an MJCF.
+        smpl: folder of the user's SMPL model files, which give subjects of AMASS files their own proportions.
         target_fps: frame rate of the results.
         told: what is known about the files and they do not say.
         joint_map: a file with lines ``robot body: source joint``.
@@ -76,6 +78,7 @@ class ConversionOptions:
     workers: int = 0
     report: Path | None = None
     settings: Path | None = None
+    smpl: Path = MODEL_FOLDER
 
     def __post_init__(self) -> None:
         if self.robot not in ROBOTS and not is_mjcf(self.robot):
@@ -85,6 +88,8 @@ class ConversionOptions:
             build_robot(self.robot, self.settings)  # says what is wrong before any work is done
         if not math.isfinite(self.target_fps) or self.target_fps <= 0:
             raise InputError("--target-fps", f"is {self.target_fps}", "frames per second must be a number above 0")
+        if self.smpl != MODEL_FOLDER and not self.smpl.is_dir():
+            raise InputError("--smpl", f"there is no folder {self.smpl}", "give the folder of your SMPL model files")
         if self.workers < 0:
             raise InputError("--workers", f"is {self.workers}", "give a number of processes, or 0 for one per core")
 
@@ -149,7 +154,8 @@ def _key(options: ConversionOptions, overrides: Mapping[str, str], path: Path) -
     beside = sorted(other for other in path.parent.iterdir() if other.is_file() and is_companion(other))
     facts = [VERSION, options.robot, options.target_fps, options.clean, options.keep_rejected, str(options.told)]
     facts += [_content(Path(options.robot)), _content(options.settings)] if is_mjcf(options.robot) else []
-    facts += [sorted(overrides.items()), [(o.name, o.stat().st_size, o.stat().st_mtime_ns) for o in beside]]
+    facts += [model_facts(options.smpl), sorted(overrides.items())]
+    facts += [[(o.name, o.stat().st_size, o.stat().st_mtime_ns) for o in beside]]
     return hashlib.sha256(f"{digest.hexdigest()}{facts}".encode()).hexdigest()
 
 
@@ -199,5 +205,6 @@ def _row(values: dict[str, Any]) -> Row:
         values: dict[str, Any] = {**numbers, "reasons": tuple(found["reasons"])}
         return ClipQuality(**values)
 
-    changed = {"after": quality(values["after"]), "before": quality(values["before"]), "notes": tuple(values["notes"])}
+    changed: dict[str, Any] = {"after": quality(values["after"]), "before": quality(values["before"])}
+    changed |= {"notes": tuple(values["notes"]), "remarks": tuple(values["remarks"])}
     return Row(**{**values, **changed})

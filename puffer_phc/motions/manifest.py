@@ -128,7 +128,7 @@ def load_manifest_clips(
     names: set[str] = set()
     for file, entry in _checked(Path(path), split, verify):
         told = options or SourceOptions()
-        told = told if entry.fps is None else SourceOptions(fps=entry.fps).over(told)
+        told = told if entry.fps is None else SourceOptions(override_fps=entry.fps).over(told)
         place = "_".join(part for part in Path(entry.path).with_suffix("").parts if part != "..")
         for clip in load_motions(file, told):
             name = place if clip.name == file.stem else clip.name

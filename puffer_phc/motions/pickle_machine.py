@@ -1,14 +1,15 @@
 """The pickle instructions that plain data need, interpreted one by one.
 
-Only the *lexer* is the standard library's (:func:`pickletools.genops`). There is no import, no attribute access and no
+Only the *lexer* is the standard library's (``pickletools``). There is no import, no attribute access and no
 call here except of the functions in :mod:`puffer_phc.motions.pickle_objects`.
 """
 
 from __future__ import annotations
 
+import codecs
 import io
 import pickletools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from puffer_phc.motions.streams import ByteStream
 
 _MAX_INSTRUCTIONS = 30_000_000  # an object of ~64 bytes each at most: 2 GB
 _TORCH_MAGIC = 0x1950A86A20F9469CFC6C
+_OPCODES = {opcode.code.encode("latin-1"): opcode for opcode in pickletools.opcodes}
 _KEY_TYPES = (str, bytes, int, float, bool, type(None))  # hashing nested tuples can take for ever
 
 PersistentLoad = Callable[[object], object]
@@ -36,7 +38,7 @@ def interpret(stream: ByteStream, persistent_load: PersistentLoad | None = None)
         StreamFault: the data end early or are too large.
     """
     machine = _Machine(stream, persistent_load)
-    for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):  # type: ignore[arg-type]
+    for count, (opcode, argument) in enumerate(_instructions(stream)):
         if count > _MAX_INSTRUCTIONS:
             raise PickleFault(f"it has more than {_MAX_INSTRUCTIONS} pickle instructions")
         if opcode.name == "STOP":
@@ -46,6 +48,26 @@ def interpret(stream: ByteStream, persistent_load: PersistentLoad | None = None)
             raise PickleFault(f"it uses the pickle instruction {opcode.name}, which no motion needs")
         step(machine, argument)
     return machine.pop()
+
+
+def _instructions(stream: ByteStream) -> Iterator[tuple[pickletools.OpcodeInfo, Any]]:
+    """As ``pickletools.genops``, which takes all texts of Python 2 for ASCII: they may be the raw bytes of an array."""
+    while True:
+        opcode = _OPCODES.get(stream.read(1))
+        if opcode is None:
+            raise PickleFault("damaged or cut-short pickle (unknown instruction, or an end before STOP)")
+        if opcode.name == "STRING":
+            yield opcode, _quoted(stream.readline())
+        else:
+            yield opcode, None if opcode.arg is None else opcode.arg.reader(stream)  # type: ignore[arg-type]
+
+
+def _quoted(line: bytes) -> str:
+    """The text of a line ``'...'`` with escapes, its bytes as characters of latin-1."""
+    text = line.rstrip(b"\n")
+    if len(text) < 2 or text[:1] not in (b"'", b'"') or text[-1:] != text[:1]:
+        raise PickleFault("damaged pickle (a text without quotes)")
+    return codecs.escape_decode(text[1:-1])[0].decode("latin-1")
 
 
 class _Machine:
@@ -206,9 +228,10 @@ def _num_bytes(value: object) -> int:
 
 
 def _new_object(machine: _Machine, _: Any) -> None:
-    if machine.pop() != () or machine.pop() is not objects.ALLOWED[objects.JOBLIB_ARRAY]:
+    arguments, kind = machine.pop(), machine.pop()
+    if arguments != () or not isinstance(kind, objects.Global) or kind.name not in objects.NEW:
         raise PickleFault("it creates an object of a class that is refused")
-    machine.push(objects.JoblibShell())
+    machine.push(objects.NEW[kind.name]())
 
 
 def _build(machine: _Machine, _: Any) -> None:

@@ -27,6 +27,7 @@ _STORAGES = {
     "ByteStorage": "<u1",
     "BoolStorage": "|b1",
 }
+_MAX_DENSE = 1 << 23  # numbers of a sparse matrix once it is dense
 
 
 class PickleFault(ValueError):
@@ -74,6 +75,24 @@ class ArrayShell:
         self.array = array_from_bytes(raw, dtype, shape, "F" if column_major else "C")
 
 
+class SparseShell(ArrayShell):
+    """SciPy's matrix of compressed columns on its way; it becomes a dense array."""
+
+    def build(self, state: object) -> None:
+        """Fills the array from the matrix's attributes."""
+        if not isinstance(state, dict):
+            raise PickleFault("a sparse matrix is damaged")
+        shape = shape_of(state.get("_shape"))
+        data, rows, starts = (_row_of_numbers(state.get(name)) for name in ("data", "indices", "indptr"))
+        if len(shape) != 2 or math.prod(shape) > _MAX_DENSE:
+            raise PickleFault(f"a sparse matrix has the shape {shape}")
+        counts: np.ndarray = np.diff(starts.astype(np.int64))
+        if len(starts) != shape[1] + 1 or (counts < 0).any() or not counts.sum() == len(data) == len(rows):
+            raise PickleFault("a sparse matrix is damaged")
+        self.array = np.zeros(shape)
+        np.add.at(self.array, (rows.astype(np.int64), np.repeat(np.arange(shape[1]), counts)), data)
+
+
 class JoblibShell:
     """joblib's stand-in for an array whose raw bytes follow in the stream."""
 
@@ -102,6 +121,13 @@ class Storage:
     """The numbers of a torch tensor before a shape is laid over them."""
 
     values: np.ndarray
+
+
+def _row_of_numbers(value: object) -> np.ndarray:
+    """``value`` if it is an array (N,) of numbers."""
+    if not isinstance(value, np.ndarray) or value.ndim != 1 or value.dtype.kind not in "fiu":
+        raise PickleFault("a sparse matrix is damaged")
+    return value
 
 
 def dtype_of(value: object) -> np.dtype:
@@ -172,6 +198,13 @@ def _empty_bytes() -> bytes:
     return b""
 
 
+def _reconstructor(kind: object, base: object, state: object) -> SparseShell:
+    # Protocols 0 and 1 make objects this way.
+    if not isinstance(kind, Global) or NEW.get(kind.name) is not SparseShell or state is not None:
+        raise PickleFault("it creates an object of a class that is refused")
+    return SparseShell()
+
+
 def _ordered_dict(*args: object) -> OrderedDict:
     if args:
         raise PickleFault("an ordered dictionary is filled in an unexpected way")
@@ -210,6 +243,11 @@ LOAD_STORAGE = "torch.storage._load_from_bytes"
 
 JOBLIB_ARRAY = "joblib.numpy_pickle.NumpyArrayWrapper"
 
+_SPARSE = ("scipy.sparse.csc.csc_matrix", "scipy.sparse._csc.csc_matrix")  # SMPL's model files hold one
+
+NEW: dict[str, type[JoblibShell | SparseShell]] = {JOBLIB_ARRAY: JoblibShell, **dict.fromkeys(_SPARSE, SparseShell)}
+"""Classes of which a pickle may make objects."""
+
 _CALLABLES: dict[str, Callable[..., Any] | None] = {
     "numpy.ndarray": None,
     "numpy.dtype": DtypeShell,
@@ -225,6 +263,11 @@ _CALLABLES: dict[str, Callable[..., Any] | None] = {
     "builtins.bytes": _empty_bytes,
     "collections.OrderedDict": _ordered_dict,
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
+    "copy_reg._reconstructor": _reconstructor,
+    "copyreg._reconstructor": _reconstructor,
+    "__builtin__.object": None,
+    "builtins.object": None,
+    **dict.fromkeys(_SPARSE),
     LOAD_STORAGE: None,
     JOBLIB_ARRAY: JoblibShell,
 } | {f"{module}.{name}": None for module in ("torch", "torch.cuda") for name in _STORAGES}

@@ -56,6 +56,7 @@ class Row:
         before: its quality before cleaning, where there was any.
         notes: what was mended.
         dropped: why there is no result, empty if there is one.
+        remarks: what was read otherwise than one might think: its frame rate, its body.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Row:
     before: ClipQuality | None = None
     notes: tuple[str, ...] = ()
     dropped: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 def quality_table(rows: Sequence[Row], limit: int = _LISTED) -> Group:
@@ -170,10 +172,10 @@ def _clips(rows: Sequence[Row]) -> str:
             value = getattr(row.after, metric.name)
             over = metric.bar is not None and value * metric.scale > metric.bar
             cells.append(f"<td{' class=bad' if over else ''}>{_number(metric, value * metric.scale)}</td>")
-        notes = html.escape("; ".join(row.notes))
+        notes = html.escape("; ".join((*row.remarks, *row.notes)))
         seconds = f"<td>{row.after.duration:.1f}</td>"
         lines.append(f"<tr><td>{html.escape(row.name)}</td>{seconds}{''.join(cells)}<td class=text>{notes}</td></tr>")
-    heads = f"<th>clip</th><th>s</th>{heads}<th class=text>mended</th>"
+    heads = f"<th>clip</th><th>s</th>{heads}<th class=text>remarks, mended</th>"
     return f"<div class=scroll><table><tr>{heads}</tr>{''.join(lines)}</table></div>"
 
 

@@ -23,6 +23,8 @@ from puffer_phc.motions.rest_poses import RIG_MAPS, has_table, rest_alignment
 from puffer_phc.robots.joints import joint_rows
 from puffer_phc.robots.robot import Robot
 
+_ABOVE_HINGE = 0.1  # enough to settle the twist of an arm that is straight
+
 
 def transfer(clip: MotionClip, robot: Robot, overrides: Mapping[str, str] | None = None) -> MotionClip:
     """The motion of ``clip`` on the robot's bodies: world rotations copied through the rest poses, the path scaled.
@@ -85,15 +87,17 @@ def _upright(robot: Robot) -> tuple[Skeleton, Tensor | None]:
 
 
 def _weighed(robot: Robot, drivers: JointMap, parts: Anatomy) -> tuple[Tensor, Tensor]:
-    """Which bodies (B,) bool must keep their rotation, and which their place, when joints are bent.
+    """How much bodies (B,) must keep their rotation, 0 to 1, and which (B,) bool their place, when joints are bent.
 
     Knees and elbows that are hinges follow from where feet and hands are; several bodies in one joint share its turn.
+    An upper arm above a hinge has to twist to bring the hand where it belongs, and is nearly free to do so.
     """
-    steered = torch.zeros(robot.num_bodies, dtype=torch.bool)
-    steered[list(drivers)] = True
+    steered = torch.zeros(robot.num_bodies, dtype=torch.float64)
+    steered[list(drivers)] = 1.0
     single = [body for body, row in enumerate(joint_rows(robot.model), start=1) if len(row.axes) == 1]
-    steered[single] = False
-    steered[[0, *parts.spine[-1:], *(foot for foot in parts.foot.values() if foot in drivers)]] = True
+    steered[[upper for side, upper in parts.upper_arm.items() if parts.forearm[side] in single]] *= _ABOVE_HINGE
+    steered[single] = 0.0
+    steered[[0, *parts.spine[-1:], *(foot for foot in parts.foot.values() if foot in drivers)]] = 1.0
     placed = torch.ones(robot.num_bodies, dtype=torch.bool)
     for last, first in parts.above.items():
         placed[list((*first, last)[1:])] = False

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 _CHUNK = 1 << 18
-_MAX_LINE = 1 << 20
 _LZMA_MEMORY = 1 << 28  # xz files may ask for a dictionary of 4 GiB
 _MIB = 1 << 20
 
@@ -55,13 +54,15 @@ class ByteStream:
     Args:
         file: an open binary file at its start.
         limit: unpacked bytes after which reading is refused.
+        longest_line: bytes of a line of text after which reading is refused.
     """
 
-    def __init__(self, file: BinaryIO, limit: int) -> None:
+    def __init__(self, file: BinaryIO, limit: int, longest_line: int = 1 << 20) -> None:
         self._chunks = _unpacked(file)
         self._buffer = b""
         self._pos = 0
         self._left = limit
+        self._longest_line = longest_line
 
     def read(self, count: int) -> bytes:
         """The next ``count`` bytes, fewer only at the end of the file.
@@ -97,17 +98,19 @@ class ByteStream:
 
     def readline(self) -> bytes:
         """Bytes up to and with the next line feed."""
-        line = b""
+        pieces: list[bytes] = []
+        length = 0
         while True:
             end = self._buffer.find(b"\n", self._pos)
             stop = end + 1 if end >= 0 else len(self._buffer)
-            line += self._buffer[self._pos : stop]
+            pieces.append(self._buffer[self._pos : stop])
+            length += stop - self._pos
             self._pos = stop
-            if end >= 0 or len(line) > _MAX_LINE or not self._refill():
+            if end >= 0 or length > self._longest_line or not self._refill():
                 break
-        if len(line) > _MAX_LINE:
-            raise StreamFault("a text line of more than a megabyte")
-        return line
+        if length > self._longest_line:
+            raise StreamFault(f"a text line of more than {self._longest_line} bytes")
+        return b"".join(pieces)
 
     def charge(self, count: int) -> None:
         """Counts ``count`` bytes of memory, taken for something that the stream described, against the limit."""

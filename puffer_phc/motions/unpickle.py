@@ -3,7 +3,7 @@
 The standard unpickler is a program loader: whoever wrote the file decides which functions are called. This one
 interprets the few instructions that plain data need (:mod:`puffer_phc.motions.pickle_machine`) and knows only the names
 in :mod:`puffer_phc.motions.pickle_objects`. It reads what ``pickle.dump`` and ``joblib.dump`` (compressed or not) write
-for nested dicts, lists, numbers, NumPy arrays and torch tensors.
+for nested dicts, lists, numbers, NumPy arrays, SciPy's column matrices and torch tensors.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ _REMEDY = "use an undamaged motion file from a source you trust"
 _EXCERPT = 99  # characters of a fault that are shown
 
 
-def read_pickle(path: str | Path, limit: int | None = None) -> Any:
+def read_pickle(path: str | Path, limit: int | None = None, longest_line: int = 1 << 20) -> Any:
     """The data in a pickle or joblib file; no code in it runs.
 
     Args:
         path: the file; zlib, gzip, bz2, xz and lzma compression are recognised.
         limit: unpacked bytes to accept; by default in proportion to the size of the file.
+        longest_line: bytes to accept in a line of a text pickle.
 
     Returns:
         Nested dicts, lists, tuples, strings and numbers; arrays and torch tensors come as ``np.ndarray`` that may be
@@ -41,7 +42,7 @@ def read_pickle(path: str | Path, limit: int | None = None) -> Any:
         size = path.stat().st_size
         if not size:
             raise InputError(path, "the file is empty", _REMEDY)
-        return interpret(ByteStream(file, size_limit(size) if limit is None else limit))
+        return interpret(ByteStream(file, size_limit(size) if limit is None else limit, longest_line))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 from poselib.rotations import matrix_to_quat, quat_to_matrix
 from poselib.skeleton import Skeleton
 from puffer_phc.errors import InputError
-from puffer_phc.motions.formats import amass
+from puffer_phc.motions.formats import SourceOptions, amass
 from puffer_phc.motions.loading import load_motions
 from puffer_phc.robots.smpl_table import BODY_NAMES, PARENTS, PELVIS_OFFSET, SMPL_BODIES
 
@@ -66,6 +66,13 @@ def test_smplx_release_with_separate_arrays(tmp_path):
     clip = amass.read(path)[0]
     assert clip.fps == pytest.approx(59.94)
     assert torch.equal(clip.local_rot, amass.read(store(tmp_path / "y.npz", poses=pose))[0].local_rot)
+
+
+def test_a_told_rate_is_for_files_without(tmp_path):
+    told = SourceOptions(fps=100.0)
+    for stated, fps in ((None, 100.0), (np.array(0.0), 100.0), (np.array(120.0), 120.0)):
+        assert amass.read(store(tmp_path / "x.npz", mocap_framerate=stated), told)[0].fps == fps
+        assert amass.read(tmp_path / "x.npz", SourceOptions(override_fps=50.0))[0].fps == 50.0
 
 
 def test_write_then_read_keeps_the_motion(tmp_path):

@@ -15,6 +15,7 @@ from puffer_phc.motions.retargeting import transfer
 from puffer_phc.motions.same_body import on_robot
 from puffer_phc.robots.amp_humanoid import amp_humanoid_robot
 from puffer_phc.robots.smpl import smpl_robot
+from tests.motions.moving import few_steps, with_turn
 
 AMP, SMPL = amp_humanoid_robot(), smpl_robot()
 WALK = load_motions(ROOT / "sample_data" / "walk.npz")[0]
@@ -72,6 +73,18 @@ def test_smpls_walk_on_the_humanoid_and_back():
     assert back.body_names == SMPL.body_names
     again = places(back, SMPL)[:, SMPL.body_ids(("L_Ankle", "R_Ankle"))]
     assert (again - ankles).norm(dim=-1).mean() < 0.04
+
+
+def test_hands_are_where_smpls_are_seen_from_the_shoulder():
+    """Forearms turned up by a radian, which only a ball does: on the humanoid, the upper arm twists instead."""
+    clip = with_turn(few_steps(), "L_Elbow", slice(None), (1.0, 0.0, 0.0))
+    clip = with_turn(clip, "R_Elbow", slice(None), (-1.0, 0.0, 0.0))
+    mine, source, scale = places(transfer(clip, AMP), AMP), places(clip, SMPL), 0.831416 / 0.7785
+    for side, letter in (("left", "L"), ("right", "R")):
+        arm = AMP.body_ids([f"{side}_{part}" for part in ("upper_arm", "lower_arm", "hand")])
+        theirs = SMPL.body_ids([f"{letter}_{part}" for part in ("Shoulder", "Elbow", "Wrist")])
+        wanted = scale * (source[:, theirs[1:]] - source[:, theirs[:1]])
+        assert (mine[:, arm[1:]] - mine[:, arm[:1]] - wanted).norm(dim=-1).mean() < 0.03
 
 
 def test_balls_are_left_alone():

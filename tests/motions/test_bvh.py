@@ -156,7 +156,10 @@ def test_unit_and_up_axis_are_asked_for(tmp_path):
         read_file(path)
     with pytest.raises(InputError, match=r"give --up \(y or z\)$"):
         read_file(path, SourceOptions(unit=1.0))
-    assert read_file(path, SourceOptions(unit=1.0, up="z", fps=25))[0].fps == 25.0
+    assert read_file(path, SourceOptions(unit=1.0, up="z", fps=25))[0].fps == 30.0  # the file's own
+    assert read_file(path, SourceOptions(unit=1.0, up="z", override_fps=25))[0].fps == 25.0
+    still = store(tmp_path, BVH.replace("Frame Time: 0.0333333", "Frame Time: 0"))
+    assert read_file(still, SourceOptions(unit=1.0, up="z", fps=25))[0].fps == 25.0
 
 
 def test_a_known_rig_tells_its_unit_and_drops_its_added_pose(tmp_path):

@@ -12,7 +12,7 @@ from rich.console import Console
 from puffer_phc.errors import InputError
 from puffer_phc.motions.conversion import convert
 from puffer_phc.motions.conversion_files import ConversionOptions
-from puffer_phc.motions.formats import amass
+from puffer_phc.motions.formats import SourceOptions, amass
 from puffer_phc.motions.loading import load_motions
 from tests.motions.clips import one_line, random_clip
 from tests.motions.moving import few_steps, shifted, walk
@@ -98,6 +98,31 @@ def test_one_file(folder, tmp_path):
     (clip,) = load_motions(tmp_path / "x" / "mine.npz")
     assert clip.name == "walk"
     assert (tmp_path / "x" / "mine_report" / "report.html").is_file()
+
+
+def test_the_rate_of_files_without_one(tmp_path, shared_data):
+    """--fps is for the recording that has none; the other keeps its own, and the report says so."""
+    source = tmp_path / "in"
+    source.mkdir()
+    amass.write(source / "steps.npz", few_steps())
+    for name in ("02_01.amc", "02.asf"):
+        shutil.copy(shared_data / "formats" / "single" / name, source / name)
+    console = quiet()
+    rows = {row.name: row for row in run(source, tmp_path / "out", console, told=SourceOptions(fps=120), clean=False)}
+    assert rows["02_01"].after.duration == pytest.approx(343 / 120, abs=1 / 30)
+    assert rows["steps"].after.duration == pytest.approx(few_steps().duration, abs=1 / 30)
+    assert rows["02_01"].remarks == ()
+    (remark,) = rows["steps"].remarks
+    assert remark == "own frame rate of 30 kept, not --fps 120; --override-fps would force it"
+    assert f"1 clip: {remark}" in console.file.getvalue().replace("\n", " ")
+    assert remark in (tmp_path / "out_report" / "report.html").read_text()
+    assert json.loads((tmp_path / "out_report" / "report.json").read_text())[1]["remarks"] == [remark]
+
+    forced = run(source, tmp_path / "out", told=SourceOptions(override_fps=60), clean=False)
+    assert [row.after.duration for row in forced] == pytest.approx([343 / 60, few_steps().duration / 2], abs=1 / 30)
+    assert [row.remarks for row in forced] == [(), ()]
+    with pytest.raises(InputError, match="the file has no frame rate; give --fps"):
+        run(source / "02_01.amc", tmp_path / "none")
 
 
 def test_files_of_the_same_stem_keep_apart(tmp_path, shared_data):

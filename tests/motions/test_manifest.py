@@ -73,7 +73,7 @@ files:   # and here
     clips, weights = load_manifest_clips(path, "train")
     assert [(clip.name, clip.fps) for clip in clips] == [("a_one", 60.0), ("x", 30.0), ("y", 30.0)]
     assert weights == [2.5, 1.0, 1.0]
-    told, _ = load_manifest_clips(path, options=SourceOptions(fps=50.0))
+    told, _ = load_manifest_clips(path, options=SourceOptions(override_fps=50.0))
     assert [clip.fps for clip in told] == [60.0, 50.0, 50.0, 50.0]
 
 

@@ -66,7 +66,7 @@ def test_g1_rows(tmp_path):
 
 def test_frames_as_an_array_and_options(tmp_path):
     array = np.array(mimickit_rows(75, frames=8))
-    (clip,) = load_motions(store(tmp_path, mimickit(array)), SourceOptions(fps=24, skip_first=2))
+    (clip,) = load_motions(store(tmp_path, mimickit(array)), SourceOptions(override_fps=24, skip_first=2))
     assert (clip.fps, clip.num_frames) == (24.0, 6)
     np.testing.assert_array_equal(clip.root_pos.numpy(), array[2:, :3])
 

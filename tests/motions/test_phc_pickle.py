@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from puffer_phc.errors import InputError
-from puffer_phc.motions.formats import phc_pickle
+from puffer_phc.motions.formats import SourceOptions, phc_pickle
 from puffer_phc.motions.formats.amass import read as read_amass
 from puffer_phc.motions.loading import load_motions
 from puffer_phc.motions.unpickle import read_pickle
@@ -166,6 +166,12 @@ def test_faults(tmp_path, changes, fault):
     assert fault in one_line(error)
     assert "bad.pkl" in one_line(error)
     assert "walk" in one_line(error)
+
+
+def test_a_record_without_a_rate_takes_the_told_one(tmp_path):
+    path = store(tmp_path / "x.pkl", {"without": record(fps=None), "with": record()})
+    assert [clip.fps for clip in load_motions(path, SourceOptions(fps=50))] == [50.0, 30.0]
+    assert [clip.fps for clip in load_motions(path, SourceOptions(override_fps=50))] == [50.0, 50.0]
 
 
 @pytest.mark.parametrize("content", [[], {}, {"a": 1}, 3, {"pose_aaa": {}}, {3: {"pose_aa": 1}}])

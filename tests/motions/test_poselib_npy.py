@@ -50,7 +50,7 @@ def test_unknown_skeletons_are_asked_about(tmp_path):
     poselib(tmp_path / "x.npy", **TREE)
     with pytest.raises(InputError, match=r"give --unit .* and --up"):
         read_file(tmp_path / "x.npy")
-    place = read_file(tmp_path / "x.npy", SourceOptions(unit=0.01, up="y", fps=30))[0]
+    place = read_file(tmp_path / "x.npy", SourceOptions(unit=0.01, up="y", override_fps=30))[0]
     raw = read_file(tmp_path / "x.npy", UP)[0]
     np.testing.assert_allclose(place.root_pos.numpy(), raw.root_pos[:, [2, 0, 1]].numpy() * 0.01)
     assert place.fps == 30.0

@@ -22,7 +22,7 @@ def test_smpl_motion(tmp_path):
     assert (clip.name, clip.fps) == ("walk", 30.0)
     assert torch.allclose(clip.root_pos, root, atol=1e-6)
     assert same_rotation(clip.local_rot, local, 1e-10)
-    (told,) = load_motions(tmp_path / "walk.motion", SourceOptions(fps=60, skip_first=1))
+    (told,) = load_motions(tmp_path / "walk.motion", SourceOptions(override_fps=60, skip_first=1))
     assert (told.fps, told.num_frames) == (60.0, 5)
 
 

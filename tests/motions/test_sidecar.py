@@ -28,19 +28,35 @@ def test_every_kind_of_sidecar(folder):
     assert told(folder, motion__yaml="# all of them\n---\nunit: cm\nup: 'y'  # like Maya\n\n") == SourceOptions(
         unit=0.01, up="y"
     )
-    assert told(folder, walk__bvh__yaml="fps: 60") == SourceOptions(unit=0.01, up="y", fps=60)
+    assert told(folder, walk__bvh__yaml="fps: 60") == SourceOptions(unit=0.01, up="y", override_fps=60)
     index = "file,fps,skip_first,other\nwalk.bvh,25,3,\nrun.bvh,1,1,x\n"
-    assert told(folder, index__csv=index) == SourceOptions(unit=0.01, up="y", fps=60, skip_first=3)
+    assert told(folder, index__csv=index) == SourceOptions(unit=0.01, up="y", override_fps=60, skip_first=3)
 
 
 def test_the_nearer_word_wins(folder):
     told(folder, index__csv="file,fps\nwalk.bvh,25\n", motion__yaml="fps: 30\nunit: m\nup: z")
-    assert complete(folder / "walk.bvh", None).fps == 30
+    assert complete(folder / "walk.bvh", None).override_fps == 30
     (folder / "walk.yaml").write_text("fps: 40")
-    assert complete(folder / "walk.bvh", SourceOptions(unit=0.5)) == SourceOptions(fps=40, unit=0.5, up="z")
-    assert complete(folder / "walk.bvh", SourceOptions(fps=1)).fps == 1
+    assert complete(folder / "walk.bvh", SourceOptions(unit=0.5)) == SourceOptions(override_fps=40, unit=0.5, up="z")
     (clip,) = read_file(folder / "walk.bvh")
     assert (clip.fps, clip.num_frames) == (40.0, 6)
+
+
+@pytest.mark.parametrize(
+    ("told_of_all", "beside_it", "fps"),
+    [
+        ({}, "", 30.0),
+        ({"fps": 50}, "", 30.0),
+        ({"override_fps": 50}, "", 50.0),
+        ({"fps": 60, "override_fps": 50}, "", 50.0),
+        ({"fps": 50}, "fps: 40", 40.0),
+        ({"override_fps": 50}, "fps: 40", 50.0),
+    ],
+)
+def test_a_rate_told_of_all_files_is_for_those_without(folder, told_of_all, beside_it, fps):
+    """The file says 30 frames per second."""
+    (folder / "walk.yaml").write_text("unit: 1\nup: y\n" + beside_it)
+    assert read_file(folder / "walk.bvh", SourceOptions(**told_of_all))[0].fps == fps
 
 
 def test_an_index_that_is_about_something_else(folder):
@@ -81,7 +97,16 @@ def test_a_sidecar_as_large_as_a_motion_is_refused(folder):
 
 
 @pytest.mark.parametrize(
-    "values", [{"fps": 0}, {"fps": float("inf")}, {"unit": -1}, {"up": "Y"}, {"forward": "w"}, {"skip_first": -1}]
+    "values",
+    [
+        {"fps": 0},
+        {"fps": float("inf")},
+        {"override_fps": -1},
+        {"unit": -1},
+        {"up": "Y"},
+        {"forward": "w"},
+        {"skip_first": -1},
+    ],
 )
 def test_impossible_options_name_themselves(values):
     with pytest.raises(InputError, match=f"^--{next(iter(values)).replace('_', '-')}: is"):
@@ -119,7 +144,7 @@ def test_companions_are_passed_over_in_silence(folder, caplog):
 def test_self_describing_formats_take_what_is_told_as_well(tmp_path):
     amass.write(tmp_path / "a.npz", random_clip(num_frames=9))
     npz.write(tmp_path / "b.npz", [random_clip("x", 9), random_clip("y", 8)])
-    clips = load_motions(tmp_path, SourceOptions(fps=12, skip_first=2))
+    clips = load_motions(tmp_path, SourceOptions(override_fps=12, skip_first=2))
     assert [(clip.fps, clip.num_frames) for clip in clips] == [(12.0, 7), (12.0, 7), (12.0, 6)]
     with pytest.raises(InputError, match="9 frames, of which the first 9 are to be left out"):
         read_file(tmp_path / "a.npz", SourceOptions(skip_first=9))

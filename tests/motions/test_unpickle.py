@@ -11,6 +11,7 @@ from collections import OrderedDict
 
 import numpy as np
 import pytest
+import scipy.sparse
 import torch
 from clips import damage, load_or_refuse, one_line
 from hypothesis import HealthCheck, given, settings
@@ -94,6 +95,49 @@ def test_compression(tmp_path, compress):
 
 def test_text_pickles_of_lists(tmp_path):
     assert read_pickle(store(tmp_path, pickle.dumps({"a": [1, 2.5, True, "x"]}, 0))) == {"a": [1, 2.5, True, "x"]}
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
+def test_column_matrices_come_dense(tmp_path, protocol):
+    dense = np.array([[0.0, 2.0, 0.0], [1.5, 0.0, 0.0]])
+    content = {"a": scipy.sparse.csc_matrix(dense), "none": scipy.sparse.csc_matrix((2, 0))}
+    back = read_pickle(store(tmp_path, pickle.dumps(content, protocol)))
+    np.testing.assert_array_equal(back["a"], dense)
+    assert back["none"].shape == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("_shape", (1 << 40, 3)),
+        ("_shape", (1 << 20, 1 << 20)),
+        ("_shape", (2, 2)),
+        ("_shape", (1, 3)),
+        ("_shape", None),
+        ("indptr", np.array([0, 5, 2, 3])),
+        ("indptr", np.array([0, 1, 2, 9])),
+        ("indptr", np.array([[0, 1], [1, 1]])),
+        ("indices", np.array([0, 7, 1])),
+        ("indices", np.array([0, 1])),
+        ("data", np.array(["a", "b", "c"])),
+        ("data", [1.0, 2.0, 3.0]),
+    ],
+)
+def test_damaged_column_matrices(tmp_path, name, value):
+    matrix = scipy.sparse.csc_matrix(np.ones((2, 3)) * [[1, 0, 1], [0, 1, 0]])
+    matrix.__dict__[name] = value
+    assert fault_of(store(tmp_path, pickle.dumps(matrix, 4)))
+
+
+@pytest.mark.parametrize("text", [b"S'a\n.", b"Sa\n.", b"S'\n.", b"S\n.", b"S'\\x0'\n.", b"S'a"])
+def test_damaged_texts(tmp_path, text):
+    assert "damaged" in fault_of(store(tmp_path, text))
+
+
+def test_long_lines_only_where_they_are_expected(tmp_path):
+    path = store(tmp_path, b"S'" + b"x" * (1 << 21) + b"'\n.")
+    assert "a text line of more than 1048576 bytes" in fault_of(path)
+    assert len(read_pickle(path, longest_line=1 << 22)) == 1 << 21
 
 
 class Attack:

@@ -16,13 +16,14 @@ import numpy as np
 from puffer_phc.errors import InputError
 from puffer_phc.motions.clip import MotionClip
 from puffer_phc.motions.formats.asf import ROOT, AsfSkeleton, Bone, read_asf
-from puffer_phc.motions.formats.axes import euler_to_quat, quat_product
+from puffer_phc.motions.formats.axes import euler_to_quat
 from puffer_phc.motions.formats.header import Header
 from puffer_phc.motions.formats.options import SourceOptions
 from puffer_phc.motions.formats.rigs import CMU_SLOW_SUBJECTS, cmu_subject, conventions_of
 from puffer_phc.motions.formats.sidecar import complete
-from puffer_phc.motions.formats.source_clip import chosen_rate, source_clip, turned_motion, turned_skeleton
+from puffer_phc.motions.formats.source_clip import chosen_rate, no_rate, source_clip, turned_motion, turned_skeleton
 from puffer_phc.motions.formats.text import MAX_VALUES, as_name, check_size, read_text
+from puffer_phc.quaternions import quat_mul
 
 _MARK = re.compile(rb"\s*(?:[#:][^\n]*\n\s*)*(?:\d+\s*\n\s*root\s+-?[\d.]|:FULLY-SPECIFIED)", re.IGNORECASE)
 _FRAME = re.compile(rb"^[ \t]*(\d+)[ \t]*\r?$", re.MULTILINE)
@@ -61,7 +62,7 @@ def read(path: Path, options: SourceOptions | None = None) -> list[MotionClip]:
     """
     known = complete(path, options)
     asf = read_asf(_skeleton_file(path, known))
-    fps = chosen_rate(path, known, None, _rate_hint(path))
+    fps = chosen_rate(known, no_rate(path, _rate_hint(path)))
     names = [bone.name for bone in asf.bones]
     terms = conventions_of(path, known, names, asf.offsets, asf.unit)
     root_pos, local_rot = _motion(path, asf)
@@ -134,7 +135,7 @@ def _rotation(bone: Bone, channels: dict[str, np.ndarray], degrees: bool, frames
     angles = np.stack([channels[f"r{axis}"] for axis in order], axis=-1)
     turn = euler_to_quat(order, np.radians(angles) if degrees else angles)
     inverse = bone.frame * np.array([1.0, -1.0, -1.0, -1.0])
-    return quat_product(quat_product(bone.frame, turn), inverse)
+    return quat_mul(quat_mul(bone.frame, turn), inverse)
 
 
 def _layout(path: Path, text: bytes, first: re.Match[bytes], bones: dict[str, Bone]) -> _Layout:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from puffer_phc.quaternions import quat_mul
+
 _AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
 _DEFAULT_FORWARD = {"y": "z", "z": "x"}
 
@@ -36,21 +38,6 @@ def turn_rotations(change: np.ndarray, quats: np.ndarray) -> np.ndarray:
     return np.concatenate((quats[..., :1], quats[..., 1:] @ change.T), axis=-1)
 
 
-def quat_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Hamilton product of wxyz quaternions (..., 4)."""
-    aw, ax, ay, az = np.moveaxis(a, -1, 0)
-    bw, bx, by, bz = np.moveaxis(b, -1, 0)
-    return np.stack(
-        (
-            aw * bw - ax * bx - ay * by - az * bz,
-            aw * bx + ax * bw + ay * bz - az * by,
-            aw * by - ax * bz + ay * bw + az * bx,
-            aw * bz + ax * by - ay * bx + az * bw,
-        ),
-        axis=-1,
-    )
-
-
 def euler_to_quat(order: Sequence[str], angles: np.ndarray) -> np.ndarray:
     """Rotations from Euler angles.
 
@@ -67,7 +54,7 @@ def euler_to_quat(order: Sequence[str], angles: np.ndarray) -> np.ndarray:
         turn = np.zeros_like(quat)
         turn[..., 0] = np.cos(0.5 * angles[..., i])
         turn[..., 1 + "xyz".index(axis)] = np.sin(0.5 * angles[..., i])
-        quat = turn if i == 0 else quat_product(quat, turn)
+        quat = turn if i == 0 else quat_mul(quat, turn)
     return quat
 
 

@@ -21,7 +21,7 @@ from puffer_phc.motions.formats.g1 import G1_JOINTS, breadth_first_joints, g1_lo
 from puffer_phc.motions.formats.header import Header
 from puffer_phc.motions.formats.options import SourceOptions
 from puffer_phc.motions.formats.sidecar import complete
-from puffer_phc.motions.formats.source_clip import chosen_rate, source_clip
+from puffer_phc.motions.formats.source_clip import chosen_rate, no_rate, source_clip
 from puffer_phc.motions.formats.text import first_row, parse_table, read_text
 
 _WIDTH = 7 + len(G1_JOINTS)
@@ -56,7 +56,7 @@ def read(path: Path, options: SourceOptions | None = None) -> list[MotionClip]:
 def _read_csv(path: Path, options: SourceOptions) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
     """Frame rate, root places (T, 3), root rotations (T, 4) wxyz, joint angles (T, 29)."""
     table = parse_table(path, read_text(path), _WIDTH)
-    fps = chosen_rate(path, options, None, _RATE_HINT)
+    fps = chosen_rate(options, no_rate(path, _RATE_HINT))
     return fps, table[:, :3], unit_quats(path, "root rotation", table[:, [6, 3, 4, 5]]), table[:, 7:]
 
 
@@ -72,7 +72,7 @@ def _read_npz(path: Path, options: SourceOptions) -> tuple[float, np.ndarray, np
     same_length(path, joint_pos=angles, body_pos_w=body_pos, body_quat_w=body_rot)
     if not len(angles):
         raise InputError(path, "it has no frames", "export it again")
-    fps = options.fps or frame_rate(path, "fps", data["fps"])
+    fps = chosen_rate(options, lambda: frame_rate(path, "fps", data["fps"]))
     root_rot = unit_quats(path, "body_quat_w", body_rot[:, 0].numpy())
     root_pos = body_pos[:, 0].numpy()
     return fps, root_pos, root_rot, _in_tree_order(path, angles.numpy(), root_rot, body_pos)

@@ -6,6 +6,7 @@ its offset. The file tells neither its unit nor its up axis: both come from the 
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -49,7 +50,8 @@ def read(path: Path, options: SourceOptions | None = None) -> list[MotionClip]:
     names, parents = [joint.name for joint in joints], [joint.parent for joint in joints]
     values = _values(path, joints, motion, text)
     terms = conventions_of(path, known, names, np.stack([joint.offset for joint in joints]))
-    fps = _frame_rate(path, known, terms, to_float(path, "Frame Time", motion[2]))
+    frame_time = to_float(path, "Frame Time", motion[2])
+    fps = chosen_rate(known, lambda: _frame_rate(path, terms, frame_time))
     offsets = np.stack([_rest_offset(path, joint, values, terms.unit) for joint in joints])
     local_rot = np.stack([_rotation(joint, values) for joint in joints], axis=1)
     added = _added_frames(terms, joints[0], values)
@@ -84,19 +86,19 @@ def _values(path: Path, joints: tuple[Joint, ...], motion: re.Match[bytes], text
     return values.reshape(frames, width)
 
 
-def _frame_rate(path: Path, options: SourceOptions, terms: Conventions, frame_time: float) -> float:
+def _frame_rate(path: Path, terms: Conventions, frame_time: float) -> float:
     """Frames per second; a header that is known to be wrong is not believed."""
-    if options.fps is None and frame_time <= 0:
+    if frame_time <= 0 or math.isinf(1.0 / frame_time):
         raise InputError(path, f"Frame Time is {frame_time:g}", "give --fps with the true frame rate")
-    stated = None if frame_time <= 0 else _round_rate(1.0 / frame_time)
+    stated = _round_rate(1.0 / frame_time)
     subject = cmu_subject(path.stem) if terms.rig is not None and terms.rig.recorded_by_cmu else None
-    if options.fps is None and subject in CMU_SLOW_SUBJECTS and stated is not None and stated > CMU_SLOW_FPS:
+    if subject in CMU_SLOW_SUBJECTS and stated > CMU_SLOW_FPS:
         raise InputError(
             path,
             f"its header says {stated:g} frames per second, but CMU captured subject {subject} at {CMU_SLOW_FPS:g}",
             f"give --fps {CMU_SLOW_FPS:g}, or --fps {stated:g} if this is another recording",
         )
-    return chosen_rate(path, options, stated)
+    return stated
 
 
 def _round_rate(fps: float) -> float:

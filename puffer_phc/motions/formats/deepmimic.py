@@ -21,7 +21,7 @@ from puffer_phc.motions.formats.header import Header
 from puffer_phc.motions.formats.known_skeletons import deepmimic_skeleton
 from puffer_phc.motions.formats.options import SourceOptions
 from puffer_phc.motions.formats.sidecar import complete
-from puffer_phc.motions.formats.source_clip import source_clip, turned_motion
+from puffer_phc.motions.formats.source_clip import chosen_rate, source_clip, turned_motion
 from puffer_phc.motions.formats.text import read_text
 
 _MARK = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{(?:[^{}]*?)"Frames"\s*:\s*\[', re.DOTALL)
@@ -59,7 +59,7 @@ def read(path: Path, options: SourceOptions | None = None) -> list[MotionClip]:
     """
     known = complete(path, options)
     rows = number_rows(path, "Frames", _frames(path), _WIDTH)
-    fps = known.fps or _frame_rate(path, rows[:, 0])
+    fps = chosen_rate(known, lambda: _frame_rate(path, rows[:, 0]))
     skeleton = deepmimic_skeleton()
     local_rot = np.zeros((len(rows), len(skeleton), 4))
     local_rot[..., 0] = 1.0

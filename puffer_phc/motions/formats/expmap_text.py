@@ -17,7 +17,7 @@ from puffer_phc.motions.formats.known_skeletons import cmu_skeleton
 from puffer_phc.motions.formats.options import SourceOptions
 from puffer_phc.motions.formats.rigs import CMU_UNIT
 from puffer_phc.motions.formats.sidecar import complete
-from puffer_phc.motions.formats.source_clip import chosen_rate, source_clip, turned_motion
+from puffer_phc.motions.formats.source_clip import chosen_rate, no_rate, source_clip, turned_motion
 from puffer_phc.motions.formats.text import first_row, parse_table, read_text
 
 _NODES = 38
@@ -40,7 +40,7 @@ def read(path: Path, options: SourceOptions | None = None) -> list[MotionClip]:
     """
     known = complete(path, options)
     table = parse_table(path, read_text(path), _WIDTH)
-    fps = chosen_rate(path, known, None)
+    fps = chosen_rate(known, no_rate(path))
     vectors = table[:, 3:].reshape(len(table), _NODES, 3)
     if vectors[:, _END_SITES].any():
         raise InputError(path, "nodes that are CMU's end sites turn", "only tables of CMU's skeleton can be read")

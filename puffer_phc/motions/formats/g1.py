@@ -11,8 +11,8 @@ from functools import cache
 import numpy as np
 
 from poselib.skeleton import Skeleton
-from puffer_phc.motions.formats.axes import quat_product
 from puffer_phc.motions.formats.known_skeletons import Row, skeleton_from_rows
+from puffer_phc.quaternions import quat_mul
 
 _Vec = tuple[float, float, float]
 _LEVEL = (1.0, 0.0, 0.0, 0.0)
@@ -100,14 +100,14 @@ def _model() -> tuple[Skeleton, np.ndarray]:
     axes = []
     for name, parent, pos, turn, kind in _JOINTS:
         rows.append((_body(name), _body(parent), tuple(_rotate(lean[parent], np.array(pos)).tolist())))  # type: ignore
-        lean[name] = quat_product(lean[parent], np.array(turn) / np.linalg.norm(turn))
+        lean[name] = quat_mul(lean[parent], np.array(turn) / np.linalg.norm(turn))
         axes.append(_rotate(lean[name], np.array(_AXES[kind])))
     return skeleton_from_rows(rows), np.stack(axes)
 
 
 def _rotate(quat: np.ndarray, vector: np.ndarray) -> np.ndarray:
     conjugate = quat * np.array([1.0, -1.0, -1.0, -1.0])
-    return quat_product(quat_product(quat, np.concatenate(([0.0], vector))), conjugate)[1:]
+    return quat_mul(quat_mul(quat, np.concatenate(([0.0], vector))), conjugate)[1:]
 
 
 def g1_skeleton() -> Skeleton:

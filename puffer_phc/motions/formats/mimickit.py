@@ -23,7 +23,7 @@ from puffer_phc.motions.formats.header import Header
 from puffer_phc.motions.formats.known_skeletons import mimickit_humanoid_skeleton
 from puffer_phc.motions.formats.options import SourceOptions
 from puffer_phc.motions.formats.sidecar import complete
-from puffer_phc.motions.formats.source_clip import overridden, source_clip
+from puffer_phc.motions.formats.source_clip import chosen_rate, overridden, source_clip
 from puffer_phc.motions.unpickle import read_pickle
 from puffer_phc.robots.smpl_table import BODY_NAMES
 
@@ -70,7 +70,7 @@ def read(path: Path, options: SourceOptions | None = None) -> list[MotionClip]:
 
 def _clip(path: Path, content: dict[Any, Any], known: SourceOptions) -> MotionClip:
     rows = number_rows(path, "frames", content["frames"])
-    fps = known.fps or frame_rate(path, "fps", content["fps"])
+    fps = chosen_rate(known, lambda: frame_rate(path, "fps", content["fps"]))
     root_pos, root_rot = rows[:, :3], exp_map_to_quat(rows[:, 3:_ROOT])
     joints = rows[:, _ROOT:]
     if rows.shape[1] == _SMPL_WIDTH:

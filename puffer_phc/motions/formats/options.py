@@ -3,6 +3,9 @@
 Nothing of this is ever guessed. It is looked for, in this order: the caller's options, a sidecar beside the file
 (:mod:`puffer_phc.motions.formats.sidecar`), the file, what is known of a rig that the file's content proves
 (:mod:`puffer_phc.motions.formats.rigs`). What is still missing then is asked for by the name of its option.
+
+The caller's frame rate is the exception, for it is told about many files at once of which only some lack one: ``fps``
+comes last, ``override_fps`` first.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254}
 """Metres per unit, by name."""
 
 _FORWARD = ("x", "-x", "y", "-y", "z", "-z")
+_NUMBERS = ("fps", "override_fps", "unit", "skip_first")
 _MAX_SKIP = 10**9
 
 
@@ -31,7 +35,8 @@ class SourceOptions:
     """Facts about a motion file that override or complete what it says; None leaves a fact to the file.
 
     Attributes:
-        fps: frames per second.
+        fps: frames per second of files that do not say.
+        override_fps: frames per second whatever the file says.
         unit: metres per unit of length.
         up: the axis that points up, ``y`` or ``z``.
         forward: the axis that the rest pose faces, one of x, -x, y, -y, z, -z; where the file does not show it, z for
@@ -51,6 +56,7 @@ class SourceOptions:
     skip_first: int | None = None
     skeleton_file: str | Path | None = None
     source_robot: str | None = None
+    override_fps: float | None = None
 
     def __post_init__(self) -> None:
         _check(self, "--")
@@ -69,7 +75,7 @@ def options_from_texts(where: str | Path, texts: Mapping[str, str]) -> SourceOpt
         InputError: naming ``where`` and the key that makes no sense.
     """
     values: dict[str, Any] = {}
-    for name in ("fps", "unit", "skip_first", "up", "forward", "skeleton_file", "source_robot"):
+    for name in (*_NUMBERS, "up", "forward", "skeleton_file", "source_robot"):
         text = texts.get(name, "").strip()
         if text:
             values[name] = UNITS[text] if name == "unit" and text in UNITS else _value(where, name, text)
@@ -82,7 +88,7 @@ def options_from_texts(where: str | Path, texts: Mapping[str, str]) -> SourceOpt
 
 
 def _value(where: str | Path, name: str, text: str) -> object:
-    if name not in ("fps", "unit", "skip_first"):
+    if name not in _NUMBERS:
         return text
     try:
         return int(text) if name == "skip_first" else float(text)
@@ -94,7 +100,8 @@ def _check(options: SourceOptions, prefix: str) -> None:
     def refuse(name: str, remedy: str) -> InputError:
         return InputError(prefix + name.replace("_", "-"), f"is {getattr(options, name)!r}", remedy)
 
-    for name, remedy in (("fps", "frames per second must be"), ("unit", "metres per unit of length must be")):
+    numbers = {"fps": "frames per second must be", "unit": "metres per unit of length must be"}
+    for name, remedy in {**numbers, "override_fps": numbers["fps"]}.items():
         value = getattr(options, name)
         if value is not None and not (math.isfinite(value) and value > 0):
             raise refuse(name, f"{remedy} a finite number above 0")

@@ -28,7 +28,7 @@ from puffer_phc.motions.formats.options import SourceOptions
 from puffer_phc.motions.formats.robot_pickle import asap_clip, is_asap_record
 from puffer_phc.motions.formats.sidecar import complete
 from puffer_phc.motions.formats.smpl_pose import NUM_JOINTS, UPRIGHT, local_rot_from_pose, pose_from_local_rot
-from puffer_phc.motions.formats.source_clip import overridden
+from puffer_phc.motions.formats.source_clip import chosen_rate, overridden
 from puffer_phc.motions.unpickle import read_pickle
 from puffer_phc.robots.smpl_table import BODY_NAMES, PARENTS, SMPL_BODIES
 
@@ -63,7 +63,7 @@ def read(path: Path, options: SourceOptions | None = None) -> list[MotionClip]:
     return [
         asap_clip(path, str(key), record, known)
         if is_asap_record(record)
-        else overridden(_clip(path, key, record), known)
+        else overridden(_clip(path, key, record, known), known)
         for key, record in content.items()
     ]
 
@@ -90,11 +90,12 @@ def write(path: str | Path, clips: Sequence[MotionClip]) -> None:
     write_atomic(path, write_to)
 
 
-def _clip(path: Path, key: object, record: object) -> MotionClip:
+def _clip(path: Path, key: object, record: object, known: SourceOptions) -> MotionClip:
     where = f"{path} (record {key})"
     if not isinstance(key, str) or not isinstance(record, dict):
         raise InputError(where, "it is not a named record", "the file must be a dict of {name: record}")
-    missing = [name for name in ("root_trans_offset", "fps") if name not in record]
+    told = {"fps"} if known.fps or known.override_fps else set()
+    missing = [name for name in ("root_trans_offset", "fps") if name not in record.keys() | told]
     if not any(name in record for name in _POSE_KEYS):
         missing.append("pose_quat_global or pose_aa")
     if missing:
@@ -104,7 +105,7 @@ def _clip(path: Path, key: object, record: object) -> MotionClip:
     same_length(where, root_trans_offset=root_pos, poses=local_rot)
     return MotionClip(
         name=key,
-        fps=frame_rate(where, "fps", record["fps"]),
+        fps=chosen_rate(known, lambda: frame_rate(where, "fps", record.get("fps"))),
         body_names=BODY_NAMES,
         root_pos=root_pos,
         local_rot=local_rot,

@@ -25,7 +25,7 @@ from puffer_phc.motions.formats.header import Header
 from puffer_phc.motions.formats.options import SourceOptions
 from puffer_phc.motions.formats.rigs import conventions_of
 from puffer_phc.motions.formats.sidecar import complete
-from puffer_phc.motions.formats.source_clip import source_clip, turned_motion, turned_skeleton
+from puffer_phc.motions.formats.source_clip import chosen_rate, source_clip, turned_motion, turned_skeleton
 from puffer_phc.motions.formats.text import MAX_BODIES, read_bytes
 from puffer_phc.motions.pickle_machine import interpret
 from puffer_phc.motions.streams import ByteStream, size_limit
@@ -62,7 +62,7 @@ def read(path: Path, options: SourceOptions | None = None) -> list[MotionClip]:
     rotation = _array(path, content, "rotation", (None, len(names), 4))
     root_pos = _array(path, content, "root_translation", (None, 3))
     same_length(path, rotation=rotation, root_translation=root_pos)
-    fps = known.fps or frame_rate(path, "fps", content.get("fps"))
+    fps = chosen_rate(known, lambda: frame_rate(path, "fps", content.get("fps")))
     quats = unit_quats(path, "rotation", xyzw_to_wxyz(rotation).numpy())
     terms = conventions_of(path, known, names, offsets)
     skeleton = turned_skeleton(path, names, parents, offsets, terms.change, terms.unit)

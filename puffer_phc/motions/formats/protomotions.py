@@ -22,7 +22,7 @@ from puffer_phc.motions.formats.fields import frame_rate, numbers, same_length, 
 from puffer_phc.motions.formats.header import Header
 from puffer_phc.motions.formats.options import SourceOptions
 from puffer_phc.motions.formats.sidecar import complete
-from puffer_phc.motions.formats.source_clip import overridden
+from puffer_phc.motions.formats.source_clip import chosen_rate, overridden
 from puffer_phc.motions.pickle_machine import interpret
 from puffer_phc.motions.pickle_objects import PickleFault, Storage, storage_type
 from puffer_phc.motions.streams import ByteStream, StreamFault, size_limit
@@ -65,7 +65,7 @@ def read(path: Path, options: SourceOptions | None = None) -> list[MotionClip]:
         )
     clip = MotionClip(
         name=path.stem,
-        fps=known.fps or frame_rate(path, "fps", content["fps"]),
+        fps=chosen_rate(known, lambda: frame_rate(path, "fps", content["fps"])),
         body_names=BODY_NAMES,
         root_pos=pos[:, 0].clone(),
         local_rot=local_rot,

@@ -20,7 +20,7 @@ from puffer_phc.motions.formats.g1 import G1_JOINTS, g1_axes, g1_local_rot, g1_s
 from puffer_phc.motions.formats.header import Header
 from puffer_phc.motions.formats.options import G1, SourceOptions
 from puffer_phc.motions.formats.sidecar import complete
-from puffer_phc.motions.formats.source_clip import source_clip
+from puffer_phc.motions.formats.source_clip import chosen_rate, source_clip
 from puffer_phc.motions.unpickle import read_pickle
 
 _EXPORT = "export it again"
@@ -94,7 +94,7 @@ def _clip(
     if not len(root_pos) == len(turns) == len(angles):
         raise InputError(where, f"{len(root_pos)} places, {len(turns)} rotations, {len(angles)} joint rows", _EXPORT)
     quats = unit_quats(where, "root_rot", turns.numpy()[:, [3, 0, 1, 2]])
-    rate = options.fps or frame_rate(where, "fps", fps)
+    rate = chosen_rate(options, lambda: frame_rate(where, "fps", fps))
     local_rot = g1_local_rot(quats, angles)
     return source_clip(path, rate, g1_skeleton(), root_pos, local_rot, G1, options.skip_first or 0, name)
 

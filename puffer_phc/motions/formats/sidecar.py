@@ -2,7 +2,8 @@
 
 A ``.yaml`` holds lines of ``key: value`` and comments, nothing else of YAML; ``motion.yaml`` holds for every file in
 its folder. An ``index.csv`` has a heading line, a column ``file`` and one line per file. Keys and columns are those of
-:class:`puffer_phc.motions.formats.options.SourceOptions`; others are left alone.
+:class:`puffer_phc.motions.formats.options.SourceOptions`; others are left alone. A sidecar speaks of this file: its
+``fps`` wins over the one in the file.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ def is_sidecar(path: Path) -> bool:
 
 def _options(sidecar: Path, texts: Mapping[str, str]) -> SourceOptions:
     options = options_from_texts(sidecar, texts)
+    options = replace(options, fps=None, override_fps=options.override_fps or options.fps)
     skeleton = options.skeleton_file
     if skeleton is None:
         return options

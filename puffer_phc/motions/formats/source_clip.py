@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,18 +87,33 @@ def turned_motion(
     return turn_vectors(change, root_pos) * unit, turn_rotations(change, local_rot)
 
 
-def chosen_rate(path: Path, options: SourceOptions, stated: float | None, remedy: str = "") -> float:
-    """The frame rate that was told, else the one in the file.
+def chosen_rate(options: SourceOptions, stated: Callable[[], float]) -> float:
+    """The frame rate that is told against the file, else the file's, else the one told for files without.
+
+    Args:
+        options: what is known about the file.
+        stated: the file's own rate; it raises InputError where the file has none or an impossible one.
 
     Raises:
-        InputError: there is none; it names the option ``--fps``.
+        InputError: nobody tells a rate.
     """
-    fps = options.fps if options.fps is not None else stated
-    if fps is None:
-        raise InputError(path, "the file has no frame rate", f"give --fps{remedy}")
-    if not (np.isfinite(fps) and fps > 0):
-        raise InputError(path, f"its frame rate is {fps:g}", "give --fps with the true one")
-    return float(fps)
+    if options.override_fps is not None:
+        return options.override_fps
+    try:
+        return stated()
+    except InputError:
+        if options.fps is None:
+            raise
+        return options.fps
+
+
+def no_rate(path: Path, hint: str = "") -> Callable[[], float]:
+    """What a file without a frame rate says in :func:`chosen_rate`; ``hint`` goes behind the option's name."""
+
+    def stated() -> float:
+        raise InputError(path, "the file has no frame rate", f"give --fps{hint}")
+
+    return stated
 
 
 def overridden(clip: MotionClip, options: SourceOptions) -> MotionClip:
@@ -112,5 +127,5 @@ def overridden(clip: MotionClip, options: SourceOptions) -> MotionClip:
         raise InputError(
             clip.source, f"{clip.num_frames} frames, of which the first {skip} are to be left out", "lower --skip-first"
         )
-    fps = clip.fps if options.fps is None else options.fps
+    fps = clip.fps if options.override_fps is None else options.override_fps
     return replace(clip, fps=fps, root_pos=clip.root_pos[skip:], local_rot=clip.local_rot[skip:])
