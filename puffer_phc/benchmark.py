@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 import resource
 import statistics
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from rich import box
-from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 from torch import Tensor
 
 from gymtorch import capture
-from puffer_phc.cli import guarded, parse
-from puffer_phc.config import Config, resolve, resolve_device
+from puffer_phc.config import Config, resolve
 from puffer_phc.config_checks import check
 from puffer_phc.factory import make_env, make_library, make_robot
 from puffer_phc.policies.actor_critic import ActorCritic
-from puffer_phc.profiling import kernel_table, trace
 from puffer_phc.training.learner import Learner
 from puffer_phc.training.run_folder import versions
 from puffer_phc.training.threads import intra_op_threads
@@ -39,6 +33,12 @@ class Rates:
     rollout: float
     learner: float
     training: float
+
+    @classmethod
+    def of(cls, rounds: Sequence[dict[str, float]], samples: int) -> Rates:
+        """Medians over ``rounds`` of seconds by layer, each for ``samples`` control steps."""
+        layers = [item.name for item in fields(cls)]
+        return cls(*(samples / statistics.median(taken[layer] for taken in rounds) for layer in layers))
 
     @property
     def bound(self) -> float:
@@ -57,7 +57,12 @@ class Rates:
 
 
 class Benchmark:
-    """Runs the layers in turn, round after round, so that a slow moment of the machine hits all of them."""
+    """Runs the layers in turn, round after round, so that a slow moment of the machine hits all of them.
+
+    Attributes:
+        cfg: what is measured, with nothing left on auto.
+        samples: control steps of one round.
+    """
 
     def __init__(self, cfg: Config, device: torch.device) -> None:
         self.cfg, self.device = resolve(cfg, device), device
@@ -66,6 +71,7 @@ class Benchmark:
         library = make_library(self.cfg, robot, device)
         torch.manual_seed(cfg.base.seed)
         self.env = make_env(self.cfg, robot, library, self.cfg.env.num_envs, device, cfg.base.seed)
+        self.samples = self.env.num_envs * self.cfg.train.horizon
         policy = ActorCritic(self.env.num_obs, self.env.num_actions, self.cfg.policy, self.cfg.policy.hidden)
         self.learner = Learner(self.cfg, self.env, policy.to(device))
         # As in training: on a GPU a step is one graph, not hundreds of launches.
@@ -78,23 +84,20 @@ class Benchmark:
 
     def run(self, rounds: int, progress: Callable[[int, int], None] | None = None) -> Rates:
         """Measure ``rounds`` times after one round of warm-up."""
-        seconds: dict[str, list[float]] = {"raw": [], "env": [], "rollout": [], "learner": [], "training": []}
+        taken = []
         for index in range(rounds + 1):
-            taken = self._round()
-            if index:
-                for name, value in taken.items():
-                    seconds[name].append(value)
+            taken.append(self.round())
             if progress:
                 progress(index + 1, rounds + 1)
-        samples = self.env.num_envs * self.cfg.train.horizon
-        return Rates(**{name: samples / statistics.median(values) for name, values in seconds.items()})
+        return Rates.of(taken[1:], self.samples)
 
     def iterate(self) -> None:
         """One rollout and one update."""
         self.learner.collect()
         self.learner.learn()
 
-    def _round(self) -> dict[str, float]:
+    def round(self) -> dict[str, float]:
+        """Seconds of each layer of :class:`Rates` for one horizon."""
         taken = {"raw": self._raw(), "env": self._env()}
         start = self._now()
         self.learner.collect()
@@ -149,13 +152,18 @@ def memory(device: torch.device) -> str:
     return f"memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB at most"
 
 
+def caption(device: torch.device) -> str:
+    """What rates were measured on."""
+    found = versions()
+    return f"{device}, {torch.get_num_threads()} threads, torch {found['torch']}, mujoco {found['mujoco']}"
+
+
 def table(cfg: Config, device: torch.device, rates: Rates) -> Table:
     """The rates with their ratios, and what they were measured on."""
-    found = versions()
-    where = f"{device}, {torch.get_num_threads()} threads, torch {found['torch']}, mujoco {found['mujoco']}"
     shape = f"{cfg.env.num_envs:,} envs x {cfg.train.horizon} steps, {cfg.train.epochs} epochs"
     out = Table(
-        title=f"{shape}; {cfg.robot.integrator} {cfg.robot.timestep:.5f} s x {cfg.robot.substeps}", caption=where
+        title=f"{shape}; {cfg.robot.integrator} {cfg.robot.timestep:.5f} s x {cfg.robot.substeps}",
+        caption=caption(device),
     )
     out.box = box.SIMPLE_HEAD
     out.add_column("layer")
@@ -174,31 +182,3 @@ def table(cfg: Config, device: torch.device, rates: Rates) -> Table:
         ratio = "" if base is None else f"{(rate / base if rate is not None else base):.2f}"
         out.add_row(layer, shown, ratio, name)
     return out
-
-
-def main() -> int:
-    """Entry point of ``scripts/benchmark.py``."""
-    parser = argparse.ArgumentParser(description=__doc__, epilog="All options of train.py work here too.")
-    parser.add_argument("--rounds", type=int, default=15, help="times each layer is measured (default: 15)")
-    parser.add_argument(
-        "--profile", type=Path, metavar="FILE", help="write a Chrome trace of one iteration and print its kernels"
-    )
-    known, rest = parser.parse_known_args()
-
-    def benchmark(console: Console) -> int:
-        cfg = parse(rest)
-        bench = Benchmark(cfg, resolve_device(cfg.base.device))
-        with Progress(console=console, transient=True) as progress:
-            task = progress.add_task("measuring", total=known.rounds + 1)
-            rates = bench.run(known.rounds, lambda done, total: progress.update(task, completed=done, total=total))
-        console.print(table(bench.cfg, bench.device, rates))
-        console.print("time: " + ", ".join(f"{name} {share:.0%}" for name, share in rates.split().items()))
-        console.print(memory(bench.device))
-        if overflow := bench.env.simulator.read_overflow():
-            console.print("overflow (humanoids): " + ", ".join(f"{kind} {count}" for kind, count in overflow.items()))
-        if known.profile:
-            console.print(kernel_table(trace(bench.iterate, known.profile, bench.device)))
-            console.print(f"trace: {known.profile} (open it at ui.perfetto.dev)", soft_wrap=True)
-        return 0
-
-    return guarded(benchmark)

@@ -302,6 +302,12 @@ def resolve(cfg: Config, device: torch.device) -> Config:
             "time_limit": 180.0 if cpu else -1.0,
         },
         "eval": {"num_envs": 64 if cpu else 1024},
+        "style": {
+            "hidden": (256, 128) if cpu else (1024, 512),
+            "batch": 256 if cpu else 4096,
+            "demo_buffer": 20_000 if cpu else 200_000,
+            "replay_buffer": 100_000 if cpu else 1_000_000,
+        },
     }
     sections = {}
     for name, defaults in auto.items():
@@ -309,21 +315,23 @@ def resolve(cfg: Config, device: torch.device) -> Config:
         sections[name] = dataclasses.replace(
             section, **{key: value for key, value in defaults.items() if not getattr(section, key)}
         )
-    return with_team_reward(dataclasses.replace(cfg, style=_resolve_style(cfg), **sections))
+    return with_team_reward(_with_style(dataclasses.replace(cfg, **sections), cpu))
 
 
-def _resolve_style(cfg: Config) -> StyleConfig:
+def _with_style(cfg: Config, cpu: bool) -> Config:
     """HumanoidAMP's motions where the task is amp, PHC's where clips are tracked, ADD's single steps."""
     style, tracking = cfg.style, cfg.env.task != "amp"
     steps = 1 if style.kind == "add" else (10 if tracking else 2)
     root: Root = "heading" if tracking else "global"
     weight = 0.0 if cfg.env.task == "amp" and cfg.env.goal == "alive" and style.kind != "off" else 1.0
-    return dataclasses.replace(
+    style = dataclasses.replace(
         style,
         steps=style.steps or steps,
         root=root if style.root == "auto" else style.root,
+        demo_fresh=style.demo_fresh if style.demo_fresh >= 0 else min(64 if cpu else 512, style.demo_buffer),
         task_weight=weight if style.task_weight < 0 else style.task_weight,
     )
+    return dataclasses.replace(cfg, style=style)
 
 
 def to_dict(cfg: Config) -> dict[str, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import typing
 
 from puffer_phc.config import Config, RobotKind, TrainConfig
@@ -20,6 +21,7 @@ def check(cfg: Config) -> None:
         InputError: one is out of range.
     """
     integrators = typing.get_args(Integrator)  # flags and ini files know them; a checkpoint's options may be anything
+    most_fresh = cfg.style.demo_buffer or math.inf
     rules = (
         ("base.threads", cfg.base.threads >= 0, "0 for all cores, or more"),
         ("env.num_envs", cfg.env.num_envs >= 0, "0 for auto, or more"),
@@ -36,12 +38,12 @@ def check(cfg: Config) -> None:
         ("deepmimic.tar_obs_steps", min(cfg.deepmimic.tar_obs_steps, default=0) >= 1, "some steps, of 1 or more each"),
         ("deepmimic.termination_distance", cfg.deepmimic.termination_distance > 0, "above 0 m"),
         ("style.steps", cfg.style.steps >= 0, "0 for auto, or more"),
-        ("style.hidden", bool(cfg.style.hidden) and min(cfg.style.hidden) >= 1, "widths of 1 or more"),
+        ("style.hidden", all(width >= 1 for width in cfg.style.hidden), "widths of 1 or more"),
         ("style.learning_rate", cfg.style.learning_rate > 0, "above 0"),
-        ("style.batch", cfg.style.batch >= 1, "1 or more"),
-        ("style.demo_buffer", cfg.style.demo_buffer >= 1, "1 or more"),
-        ("style.demo_fresh", 0 <= cfg.style.demo_fresh <= cfg.style.demo_buffer, "between 0 and --style.demo_buffer"),
-        ("style.replay_buffer", cfg.style.replay_buffer >= 1, "1 or more"),
+        ("style.batch", cfg.style.batch >= 0, "0 for auto, or more"),
+        ("style.demo_buffer", cfg.style.demo_buffer >= 0, "0 for auto, or more"),
+        ("style.demo_fresh", cfg.style.demo_fresh <= most_fresh, "at most --style.demo_buffer"),
+        ("style.replay_buffer", cfg.style.replay_buffer >= 0, "0 for auto, or more"),
         ("style.replay_keep", 0 <= cfg.style.replay_keep <= 1, "between 0 and 1"),
         ("robot.integrator", cfg.robot.integrator in integrators, " or ".join(integrators)),
         ("robot.timestep", cfg.robot.timestep > 0, "above 0 s"),

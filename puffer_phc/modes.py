@@ -161,8 +161,9 @@ def export(cfg: Config, console: Console) -> int:
         followed = env.task.reference is not None
         whole = Evaluator(evaluator.env, cfg.eval.termination_distance)  # whole clips, whatever [eval] says
         results = tuple(whole.play(policy, clips)) if followed and clips else ()
+        episodes = tuple(evaluator.play(policy)) if not followed and isinstance(evaluator, StyleEvaluator) else ()
         steps = int(checkpoint.load(file).get("steps", 0))
-        source = Source(file, steps, cfg.robot, cfg.eval.termination_distance, len(clips), results)
+        source = Source(file, steps, cfg.robot, cfg.eval.termination_distance, len(clips), results, episodes)
         report = export_policy(env, policy, source, folder)
     for name, difference in report.items():
         console.print(

@@ -45,7 +45,8 @@ figcaption { color: var(--soft); font-size: 13px; overflow-wrap: anywhere }
 caption { text-align: left; color: var(--soft); padding-bottom: 4px }
 th, td { text-align: right; padding: 3px 10px; border-bottom: 1px solid var(--line); white-space: nowrap }
 th:first-child, td.text, th.text { text-align: left } td.text { white-space: normal; min-width: 220px }
-th { color: var(--soft); font-weight: 600; vertical-align: bottom } tbody th { color: var(--ink); font-weight: 400 }
+th { color: var(--soft); font-weight: 600; vertical-align: bottom }
+tbody th { color: var(--ink); font-weight: 400; vertical-align: middle }
 thead th { white-space: normal }
 th button { font: inherit; color: inherit; background: none; border: 0; padding: 0; cursor: pointer;
   text-align: inherit; text-decoration: underline dotted; text-underline-offset: 3px }

@@ -216,7 +216,16 @@ def test_what_is_given_is_kept():
     cfg = Config(
         env=EnvConfig(num_envs=3),
         policy=PolicyConfig(hidden=(5,)),
-        style=StyleConfig(steps=3, root="global", task_weight=0.5),
+        style=StyleConfig(
+            steps=3,
+            root="global",
+            task_weight=0.5,
+            hidden=(8,),
+            batch=16,
+            demo_buffer=700,
+            demo_fresh=9,
+            replay_buffer=90,
+        ),
         train=TrainConfig(epochs=6, horizon=24, total_steps=7, time_limit=-1.0),
         eval=EvalConfig(num_envs=2),
     )

@@ -26,17 +26,22 @@ from puffer_phc.deployment.metadata import (
     TORCHSCRIPT_FILE,
     ActionInfo,
     ClipScore,
+    EpisodeScore,
+    FreeTask,
     Metadata,
     ObservationInfo,
     RobotInfo,
 )
 from puffer_phc.deployment.model_file import write_model
 from puffer_phc.deployment.motions import MotionFrames
-from puffer_phc.deployment.observations import TRACKING, tracking_blocks
+from puffer_phc.deployment.observations import STYLE, TRACKING, tracking_blocks
+from puffer_phc.deployment.style import style_blocks, style_parts
 from puffer_phc.envs.humanoid_phc import HumanoidPHC
+from puffer_phc.envs.style_task import StyleTask
 from puffer_phc.envs.tracking import TrackingTask
 from puffer_phc.errors import InputError
 from puffer_phc.evaluation.metrics import ClipResult, finite_mean
+from puffer_phc.evaluation.style_evaluator import EpisodeResult, summarize_episodes
 from puffer_phc.motions.library import MotionLibrary
 from puffer_phc.policies.actor_critic import ActorCritic
 from puffer_phc.policies.normalizer import RunningNorm
@@ -57,6 +62,7 @@ class Source:
         termination_distance: m, of the evaluation.
         clips: how many of the library's clips, from the first, are exported along.
         results: their evaluation; empty for a task that follows no clip.
+        episodes: evaluation of a task without a reference; empty for others.
     """
 
     checkpoint: Path
@@ -65,6 +71,7 @@ class Source:
     termination_distance: float
     clips: int
     results: tuple[ClipResult, ...]
+    episodes: tuple[EpisodeResult, ...] = ()
 
 
 def export_policy(env: HumanoidPHC, policy: ActorCritic, source: Source, folder: Path) -> dict[str, float]:
@@ -101,9 +108,10 @@ def export_policy(env: HumanoidPHC, policy: ActorCritic, source: Source, folder:
 
 def describe(env: HumanoidPHC, policy: ActorCritic, source: Source) -> Metadata:
     """The metadata of ``policy`` in ``env``."""
+    robot, task = _robot_info(env.robot), _free_task(env, source.episodes)
     return Metadata(
-        robot=_robot_info(env.robot),
-        observation=_observation_info(env, policy),
+        robot=robot,
+        observation=_observation_info(env, policy, robot, task),
         action=_action_info(env),
         state_size=policy.actor.state_size,
         control_dt=env.control_dt,
@@ -116,6 +124,7 @@ def describe(env: HumanoidPHC, policy: ActorCritic, source: Source) -> Metadata:
         checkpoint_sha256=hashlib.sha256(source.checkpoint.read_bytes()).hexdigest(),
         termination_distance=source.termination_distance,
         evaluation=tuple(_score(result) for result in source.results),
+        task=task,
     )
 
 
@@ -168,9 +177,39 @@ def _robot_info(robot: Robot) -> RobotInfo:
     )
 
 
-def _observation_info(env: HumanoidPHC, policy: ActorCritic) -> ObservationInfo:
+def _free_task(env: HumanoidPHC, episodes: tuple[EpisodeResult, ...]) -> FreeTask | None:
+    """What a task without a reference asks for; None for others."""
+    if not isinstance(env.task, StyleTask) or env.style is None:
+        return None
+    cfg, robot = env.task.cfg, env.robot
+    standing = robot.default_state()
+    return FreeTask(
+        goal=cfg.goal,
+        goal_steps=cfg.goal_steps,
+        speed_range=(cfg.speed_min, cfg.speed_max),
+        goal_distance=cfg.goal_distance,
+        run_share=cfg.run_share,
+        episode_steps=cfg.episode_steps,
+        fall=cfg.fall,
+        fall_height=cfg.fall_height,
+        fall_tilt=cfg.fall_tilt,
+        root_heights=tuple(height if np.isfinite(height) else None for height in robot.root_heights),
+        local_root=env.style.tables.local_root,
+        state_init=env.episodes.state_init,
+        default_share=env.episodes.default_share,
+        default_qpos=tuple(robot.qpos(standing.root_pos, standing.local_rot)[0].tolist()),
+        evaluation=_episode_score(episodes) if episodes else None,
+    )
+
+
+def _observation_info(
+    env: HumanoidPHC, policy: ActorCritic, robot: RobotInfo, task: FreeTask | None
+) -> ObservationInfo:
     if isinstance(env.task, TrackingTask):
         return ObservationInfo(TRACKING, env.num_obs, policy.obs_norm.clip, tracking_blocks(env.robot.num_bodies))
+    if task is not None:
+        blocks = style_blocks(style_parts(env.robot.model, robot, task.local_root), task)
+        return ObservationInfo(STYLE, env.num_obs, policy.obs_norm.clip, blocks)
     # The policy itself does not depend on how its observation is made; sim2sim says that it cannot make this one.
     return ObservationInfo(type(env.task).__name__, env.num_obs, policy.obs_norm.clip, ())
 
@@ -189,6 +228,11 @@ def _score(result: ClipResult) -> ClipScore:
     return ClipScore(
         result.name, result.frames, result.played_steps, result.success, finite_mean(result.metrics["mpjpe_g"])
     )
+
+
+def _episode_score(episodes: tuple[EpisodeResult, ...]) -> EpisodeScore:
+    summary = summarize_episodes(episodes)
+    return EpisodeScore(len(episodes), summary["episode_steps"], summary["fall_rate"], summary["task_reward"])
 
 
 @contextmanager

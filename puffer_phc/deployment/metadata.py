@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import typing
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,62 @@ class ClipScore:
 
 
 @dataclass(frozen=True)
+class EpisodeScore:
+    """The trainer's own evaluation of a policy that follows no motion.
+
+    Attributes:
+        episodes: how many were played.
+        steps: control steps until an episode ended, mean.
+        fall_rate: share of episodes that ended before their time.
+        task_reward: of a control step, mean.
+    """
+
+    episodes: int
+    steps: float
+    fall_rate: float
+    task_reward: float
+
+
+@dataclass(frozen=True)
+class FreeTask:
+    """What a policy that follows no motion was trained for (``--env.task amp``).
+
+    Attributes:
+        goal: what it is asked for, see ``puffer_phc.deployment.goals``.
+        goal_steps: control steps until another goal is drawn.
+        speed_range: m / s, lowest and highest that goals of velocity and heading ask for.
+        goal_distance: m, the furthest place that a goal of location asks for.
+        run_share: share of commands that ask for running.
+        episode_steps: control steps of an episode.
+        fall: the rule for falls, see ``puffer_phc.deployment.falls``.
+        fall_height: m, of the rule contact.
+        fall_tilt: rad, of the rule pose.
+        root_heights: m, of the rule pose: lowest and highest root; None for any.
+        local_root: the heading is taken out of the observed rotation of the root.
+        state_init: where episodes start: random or start (of a clip), default (standing) or hybrid.
+        default_share: of hybrid starts that stand.
+        default_qpos: (nq,) MuJoCo's positions of standing.
+        evaluation: the trainer's result, without noise.
+    """
+
+    goal: str
+    goal_steps: int
+    speed_range: tuple[float, ...]
+    goal_distance: float
+    run_share: float
+    episode_steps: int
+    fall: str
+    fall_height: float
+    fall_tilt: float
+    root_heights: tuple[float | None, ...]
+    local_root: bool
+    state_init: str
+    default_share: float
+    default_qpos: tuple[float, ...]
+    evaluation: EpisodeScore | None
+
+
+@dataclass(frozen=True)
 class Metadata:
     """Everything but the weights.
 
@@ -121,6 +177,7 @@ class Metadata:
         checkpoint, checkpoint_sha256: the file it comes from.
         termination_distance: m, mean distance of the bodies ``evaluation`` beyond which a clip has failed.
         evaluation: the trainer's result for each clip of ``motions.npz``.
+        task: of a policy that follows no motion; None for one that does.
     """
 
     robot: RobotInfo
@@ -137,6 +194,7 @@ class Metadata:
     checkpoint_sha256: str
     termination_distance: float
     evaluation: tuple[ClipScore, ...]
+    task: FreeTask | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -214,6 +272,11 @@ def _check_sizes(metadata: Metadata) -> None:
             raise ValueError(f"{len(values)} numbers of {name} for {dofs} dofs")
     if not (metadata.control_dt > 0 and metadata.timestep > 0 and metadata.substeps >= 1):
         raise ValueError("time steps are not positive")
+    task = metadata.task
+    if task and (len(task.speed_range) != 2 or len(task.root_heights) != 2):
+        raise ValueError("a range has two ends")
+    if task and not (task.goal_steps >= 1 and task.episode_steps >= 1):
+        raise ValueError("goals or episodes last no step")
 
 
 def _decode(value: Any, kind: Any) -> Any:
@@ -225,7 +288,9 @@ def _decode(value: Any, kind: Any) -> Any:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
-        return kind(**{item.name: _decode(value[item.name], hints[item.name]) for item in dataclasses.fields(kind)})
+        # What has a default is newer than the format: older files lack it.
+        wanted = [item.name for item in dataclasses.fields(kind) if item.name in value or item.default is MISSING]
+        return kind(**{name: _decode(value[name], hints[name]) for name in wanted})
     if origin is tuple:
         if not isinstance(value, list):
             raise TypeError(f"{value!r} where a list should be")

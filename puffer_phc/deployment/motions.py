@@ -10,9 +10,10 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from puffer_phc.deployment.observations import Bodies
-from puffer_phc.deployment.rotations import Array, quat_slerp, quat_to_exp_map
+from puffer_phc.deployment.rotations import quat_slerp, quat_to_exp_map
+from puffer_phc.deployment.sight import Bodies
 from puffer_phc.errors import InputError
+from puffer_phc.quaternions import Array
 
 _EXPORT = "write it with --mode export --env.motion_file FILE"
 _SNAP = 1e-4  # frames: a time so near a frame is that frame, as times are float32 in training

@@ -6,56 +6,16 @@ A new layout is one function from a model and the metadata to an observer, and o
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import mujoco
 import numpy as np
 
 from puffer_phc.deployment.metadata import Block, Metadata
-from puffer_phc.deployment.rotations import (
-    Array,
-    heading_angle,
-    quat_conj,
-    quat_mul,
-    quat_to_tan_norm,
-    unturn,
-    unturn_rotations,
-)
+from puffer_phc.deployment.rotations import heading_angle, quat_conj, quat_to_tan_norm, unturn, unturn_rotations
+from puffer_phc.deployment.sight import Bodies, Observer, Sight
+from puffer_phc.deployment.style import style_observer
 from puffer_phc.errors import InputError
-
-
-class Bodies(NamedTuple):
-    """Motion of the robot's bodies in the world frame.
-
-    Attributes:
-        pos: (N, B, 3) m, body origins.
-        rot: (N, B, 4) wxyz.
-        vel: (N, B, 3) m / s, of the body origins.
-        ang_vel: (N, B, 3) rad / s.
-    """
-
-    pos: Array
-    rot: Array
-    vel: Array
-    ang_vel: Array
-
-
-class Sight(NamedTuple):
-    """Everything that observations are made of.
-
-    Attributes:
-        bodies: the robot now.
-        dof_vel: (N, D) rad / s, joint velocities.
-        reference: the motion one control step ahead.
-    """
-
-    bodies: Bodies
-    dof_vel: Array
-    reference: Bodies
-
-
-Observer = Callable[[Sight], Array]
-"""From what there is to see to observations (N, O)."""
+from puffer_phc.quaternions import Array, quat_mul
 
 
 def make_observer(model: mujoco.MjModel, metadata: Metadata) -> Observer:
@@ -77,7 +37,13 @@ def make_observer(model: mujoco.MjModel, metadata: Metadata) -> Observer:
 
 def tracking_observer(model: mujoco.MjModel, metadata: Metadata) -> Observer:
     """The 39 B - 2 numbers of ``puffer_phc.envs.observations.observation``, 934 for 24 bodies."""
-    return lambda sight: tracking_observation(sight.bodies, sight.reference)
+
+    def observe(sight: Sight) -> Array:
+        if sight.reference is None:
+            raise ValueError("tracking is observed with a reference")
+        return tracking_observation(sight.bodies, sight.reference)
+
+    return observe
 
 
 def tracking_blocks(bodies: int) -> tuple[Block, ...]:
@@ -118,6 +84,9 @@ def tracking_observation(bodies: Bodies, reference: Bodies) -> Array:
     return np.concatenate([part.reshape(len(yaw), -1) for part in parts], axis=1)
 
 
-TRACKING = "tracking"
-LAYOUTS: dict[str, Callable[[mujoco.MjModel, Metadata], Observer]] = {TRACKING: tracking_observer}
+TRACKING, STYLE = "tracking", "style"
+LAYOUTS: dict[str, Callable[[mujoco.MjModel, Metadata], Observer]] = {
+    TRACKING: tracking_observer,
+    STYLE: style_observer,
+}
 """Makers of observers by layout name."""

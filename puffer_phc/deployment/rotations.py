@@ -3,26 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.floating]
+from puffer_phc.quaternions import Array, quat_mul
+
 _SLERP_NEAR = 1.0 - 5e-7
 _SMALL_ANGLE = 1e-4
-
-
-def quat_mul(a: Array, b: Array) -> Array:
-    """Hamilton product (..., 4)."""
-    aw, ax, ay, az = np.moveaxis(a, -1, 0)
-    bw, bx, by, bz = np.moveaxis(b, -1, 0)
-    return np.stack(
-        (
-            aw * bw - ax * bx - ay * by - az * bz,
-            aw * bx + ax * bw + ay * bz - az * by,
-            aw * by - ax * bz + ay * bw + az * bx,
-            aw * bz + ax * by - ay * bx + az * bw,
-        ),
-        axis=-1,
-    )
 
 
 def quat_conj(q: Array) -> Array:

@@ -51,6 +51,11 @@ class TeamPPO(PPO):
         self.credit = self._world.mean(self.credit)
         return metrics
 
+    def rehearse(self, buffer: RolloutBuffer) -> None:
+        """See :meth:`PPO.rehearse`; what the critic says of joint actions is compiled, too."""
+        super().rehearse(buffer)
+        self.shares(buffer, torch.zeros_like(buffer.values))
+
     @torch.no_grad()
     def shares(self, buffer: RolloutBuffer, advantages: Tensor) -> Tensor:
         """Advantages (T, N, A) of each agent from the team's (T, N), by the critic as it was during the rollout."""

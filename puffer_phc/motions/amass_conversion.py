@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,7 @@ from puffer_phc.motions.checks import check_clip
 from puffer_phc.motions.clip import MotionClip
 from puffer_phc.motions.formats import amass, npz, phc_pickle, read_header
 from puffer_phc.motions.formats.arrays import write_atomic
+from puffer_phc.processor import cores
 from puffer_phc.robots.smpl_table import BODY_NAMES
 
 SPLITS: tuple[Split, ...] = ("train", "valid", "test", "all")
@@ -177,7 +177,7 @@ def _results(
     options: AmassOptions, files: Iterable[Path], occlusions: dict[str, Occlusion], wanted: frozenset[str] | None
 ) -> Iterator[_Result]:
     """Results in the order of ``files``; threads suffice, since unpacking and arithmetic leave the interpreter free."""
-    pool = ThreadPoolExecutor(options.workers or os.cpu_count() or 1)
+    pool = ThreadPoolExecutor(options.workers or cores())
     try:
         yield from pool.map(lambda file: _result(options, file, occlusions, wanted), files)
     finally:

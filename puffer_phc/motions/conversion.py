@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import multiprocessing
-import os
 import signal
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,6 +36,7 @@ from puffer_phc.motions.joint_maps import read_joint_map
 from puffer_phc.motions.quality import measure
 from puffer_phc.motions.quality_report import Row, headline, html_page, quality_table
 from puffer_phc.motions.retargeting import retarget
+from puffer_phc.processor import cores
 from puffer_phc.robots.robot import Robot
 
 _SAME_RATE = 1e-3  # files round 120 frames per second to a frame time of 8.333 ms
@@ -144,7 +144,7 @@ def _run(
     options: ConversionOptions, overrides: Mapping[str, str], jobs: Sequence[Job], console: Console, already: int
 ) -> dict[Job, list[Row]]:
     """Convert ``jobs`` in parallel; the results do not depend on the number of processes."""
-    workers = min(options.workers or os.cpu_count() or 1, max(len(jobs), 1))
+    workers = min(options.workers or cores(), max(len(jobs), 1))
     columns = (TextColumn("converting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     results: dict[Job, list[Row]] = {}
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:

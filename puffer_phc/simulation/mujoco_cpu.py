@@ -11,6 +11,7 @@ from torch import Tensor
 
 import gymtorch
 from poselib.rotations import quat_rotate_inverse
+from puffer_phc.processor import cores
 from puffer_phc.robots.kinematics import TreeKinematics
 from puffer_phc.robots.robot import PhysicsOptions, Robot
 from puffer_phc.robots.state import BodyState, MotionState
@@ -31,11 +32,11 @@ class MujocoCpu:
             robot: what to simulate.
             num_envs: N.
             physics: substeps of a control step; its time step and integrator are already in the robot's model.
-            threads: worker threads, 0 for all cores.
+            threads: worker threads, 0 for one on each core.
         """
         self.robot, self.num_envs, self.device = robot, num_envs, torch.device("cpu")
         self._substeps = physics.substeps
-        self._batch = Batch(robot.model, num_envs, threads)
+        self._batch = Batch(robot.model, num_envs, threads or cores())
         self._qpos, self._qvel, self._ctrl, self._warmstart = (
             gymtorch.wrap(self._batch.bind(name)) for name in ("qpos", "qvel", "ctrl", "qacc_warmstart")
         )

@@ -9,13 +9,14 @@ each, of a step that takes 250 to 1,000 us; MuJoCo works outside Python's lock, 
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
+
+from puffer_phc.processor import cores
 
 # A simulation that diverges is put back by MuJoCo and ended by the task; its warning would go to a file.
 mujoco.set_mju_user_warning(logging.getLogger("puffer_phc.mujoco").debug)
@@ -35,7 +36,7 @@ class MujocoThreads:
             model: what to simulate; shared by all.
             num_envs: N.
             fields: names of MjData arrays whose values are wanted in ``rows``.
-            threads: worker threads, 0 for all cores.
+            threads: worker threads, 0 for one on each core.
         """
         self.model = model
         self._data = [mujoco.MjData(model) for _ in range(num_envs)]
@@ -48,7 +49,7 @@ class MujocoThreads:
         self._views = [view for row in views for view in row]
         self.rows = np.empty((num_envs, ends[-1]))
         self._flat = self.rows.reshape(-1)
-        workers = min(threads or os.cpu_count() or 1, num_envs)
+        workers = min(threads or cores(), num_envs)
         self._parts = [range(start, num_envs, workers) for start in range(workers)]
         self._pool = ThreadPoolExecutor(workers) if workers > 1 else None
         self.read()

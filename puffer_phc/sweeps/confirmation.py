@@ -95,12 +95,14 @@ class Confirmation:
     """Runs with new seeds; the scores of equal seeds are side by side.
 
     Attributes:
+        seeds: that both ran with.
         best: scores of the best parameters.
         default: of the default ones.
         gain: mean improvement of the best over the default, positive if it is better.
         half: half of its 95 % interval; NaN for fewer than two seeds.
     """
 
+    seeds: tuple[int, ...]
     best: tuple[float, ...]
     default: tuple[float, ...]
     gain: float
@@ -118,7 +120,7 @@ def confirmation(study: Study) -> Confirmation | None:
         return None
     pairs = [(scores["best"][seed], scores["default"][seed]) for seed in seeds]
     gain, half = interval([sign_of(study) * (one - other) for one, other in pairs])
-    return Confirmation(tuple(one for one, _ in pairs), tuple(other for _, other in pairs), gain, half)
+    return Confirmation(tuple(seeds), tuple(one for one, _ in pairs), tuple(other for _, other in pairs), gain, half)
 
 
 def verdict(study: Study, cfg: Config) -> list[str]:
@@ -140,8 +142,14 @@ def verdict(study: Study, cfg: Config) -> list[str]:
     if again is None:
         return [*lines, "Neither was run again with new seeds: this may be luck."]
     seeds = f"On {len(again.best)} new seed{'s' * (len(again.best) > 1)}"
-    means = f"{sum(again.best) / len(again.best):.4g} against {sum(again.default) / len(again.default):.4g}"
-    return [*lines, f"{seeds}: {means} on average. {_judgement(again)}"]
+    told = f"the best scores {_told(again.best)}, the default {_told(again.default)}"
+    return [*lines, f"{seeds} {told}. {_judgement(again)}"]
+
+
+def _told(scores: Sequence[float]) -> str:
+    """Mean and range."""
+    mean = f"{sum(scores) / len(scores):.4g}"
+    return f"{mean} ({min(scores):.4g} to {max(scores):.4g})" if len(scores) > 1 else mean
 
 
 def _judgement(again: Confirmation) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import signal
 import sys
 import time
@@ -75,7 +74,7 @@ def sweep(cfg: Config, console: Console, files: Sequence[Path], command: Sequenc
         raise InputError("--resume", "is for single runs", "repeat the sweep's command, it goes on by itself")
     spaces = read_spaces(cfg, files)
     optuna.logging.set_verbosity(logging.WARNING)
-    slots = slots_here(cfg.base.device, cfg.sweep.workers)
+    slots = slots_here(cfg.base.device, cfg.sweep.workers, cfg.base.threads)
     folder = sweep_folder(cfg)
     make_folder(folder)
     study = open_study(cfg, spaces, folder)
@@ -157,8 +156,7 @@ class Driver:
         trial.set_user_attr(FOLDER, str(path))
         seed = trial.user_attrs.get(SEED, self._cfg.base.seed)
         cfg, place = with_values(self._cfg, values), self._slots[slot]
-        threads = cfg.base.threads or max(1, (os.cpu_count() or 1) // len(self._slots))
-        cfg = replace(cfg, base=replace(cfg.base, device=place.device, threads=threads, seed=seed))
+        cfg = replace(cfg, base=replace(cfg.base, device=place.device, threads=place.threads, seed=seed))
         environment = {**place.environment, **self._tracking(trial)}
         planned = planned_cost(resolve(cfg, torch.device(place.device)))
         self._runs[slot] = TrialRun(self._command, cfg, trial.number, path, slot, environment, planned)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 COST, CURVE, FAILURE, CLAIM = "cost", "curve", "failure", "carbs"
 INFRASTRUCTURE = "infra"
+MOST_OBSERVATIONS = 1000  # models of more take over a second
 
 Observation = tuple[list[float], float, float, bool]  # values, score as reported, cost, whether partial
 
@@ -44,6 +45,11 @@ class Curves:
 
     parameter: str | None = None
     points: int | None = None
+
+    def shared_by(self, trials: int) -> Curves:
+        """With so few points each that all trials together give at most 1,000, but for their ends."""
+        share = max(1, MOST_OBSERVATIONS // max(1, trials))
+        return replace(self, points=share if self.points is None else min(share, self.points))
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,8 @@ def read_history(
 ) -> History:
     """The history that trial number ``own`` sees.
 
-    Trials that lack one of the parameters are left out.
+    Trials that lack one of the parameters are left out. Where there would be over 1,000 observations, learning curves
+    give fewer points each, evenly spread.
 
     Args:
         trials: all of the study's.
@@ -104,6 +111,7 @@ def read_history(
     failures: list[list[float]] = []
     pending: list[list[float]] = []
     resamples = successes = 0
+    curves = (curves or Curves()).shared_by(sum(trial.state.name in ("COMPLETE", "PRUNED") for trial in trials))
     for trial in trials:
         if trial.number == own:
             continue
@@ -118,7 +126,7 @@ def read_history(
         elif _has_failed(trial):
             failures.append(values)
         elif state in ("COMPLETE", "PRUNED"):
-            found = _observations(trial, spaces, values, curves or Curves())
+            found = _observations(trial, spaces, values, curves)
             observations += found
             successes += bool(found)
     partial = torch.tensor([bound for *_, bound in observations], dtype=torch.bool)

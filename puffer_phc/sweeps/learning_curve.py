@@ -63,21 +63,24 @@ class CurveReader:
             return None
 
 
-def thinned(points: Sequence[Point], sweep: SweepConfig, planned: float | None, after: float = 0.0) -> list[Point]:
-    """Points that are worth keeping: some distance in cost apart, and of a positive one.
+def thinned(
+    points: Sequence[Point], sweep: SweepConfig, planned: float | None, last: Point | None = None
+) -> list[Point]:
+    """Points that are worth keeping: of a positive cost, some of it apart, each with more samples than the one before.
 
     Args:
         points: by rising cost.
         sweep: says what cost is.
         planned: cost of the whole run, if known.
-        after: cost of the last point kept before.
+        last: point kept before.
     """
-    kept = []
+    kept: list[Point] = []
     for point in points:
-        cost = point.cost(sweep)
-        if cost >= (after * _GROWTH if planned is None else after + planned / _MOST) and cost > after:
+        cost, after = point.cost(sweep), last.cost(sweep) if last else 0.0
+        apart = cost >= (after * _GROWTH if planned is None else after + planned / _MOST) and cost > after
+        if apart and (last is None or point.step > last.step):
             kept.append(point)
-            after = cost
+            last = point
     return kept
 
 

@@ -18,7 +18,7 @@ from puffer_phc.config import Config
 from puffer_phc.sweeps.history import CLAIM, COST
 from puffer_phc.sweeps.results import CONFIRM, DEFAULT, best_trial
 from puffer_phc.sweeps.spaces import Space
-from puffer_phc.sweeps.study import ERROR, REOFFERED
+from puffer_phc.sweeps.study import ERROR, REOFFERED, SEED
 from puffer_phc.sweeps.trial_run import TrialRun
 
 _SHOWN = 8  # finished trials
@@ -57,7 +57,8 @@ def progress(console: Console, study: Study, cfg: Config, spaces: Sequence[Space
 
 def line_of(trial: FrozenTrial, spaces: Sequence[Space]) -> str:
     """One trial in one line."""
-    return f"trial {trial.number}: {_outcome(trial)}  {_params(trial, spaces)}"
+    role = f" ({kind_of(trial)})" if trial.user_attrs.keys() & {CONFIRM, DEFAULT} else ""
+    return f"trial {trial.number}{role}: {_outcome(trial)}  {_params(trial, spaces)}"
 
 
 def table_of(study: Study, cfg: Config, spaces: Sequence[Space], runs: Collection[TrialRun]) -> Table:
@@ -87,7 +88,7 @@ def table_of(study: Study, cfg: Config, spaces: Sequence[Space], runs: Collectio
 def kind_of(trial: FrozenTrial) -> str:
     """What a trial is there for: the sampler's rule, or a queue."""
     if CONFIRM in trial.user_attrs:
-        return f"{trial.user_attrs[CONFIRM]} again"
+        return f"{trial.user_attrs[CONFIRM]} again, seed {trial.user_attrs[SEED]}"
     if DEFAULT in trial.user_attrs:
         return "default"
     return str(trial.system_attrs.get(CLAIM, {}).get("kind", "queued" if "fixed_params" in trial.system_attrs else ""))

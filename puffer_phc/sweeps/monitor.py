@@ -37,7 +37,7 @@ class Monitor:
             [point for point in new if math.isfinite(point.score)],
             self._sweep,
             run.planned,
-            curve[-1].cost(self._sweep) if curve else 0.0,
+            curve[-1] if curve else None,
         )
         if not kept:
             return False

@@ -5,6 +5,7 @@ Scores are larger-is-better throughout, costs positive.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+_ROWS = 256  # points compared with all others at once
 _NEARLY = 1e-6  # basic units, distance up to which two points count as the same
 
 
@@ -48,13 +50,19 @@ def same_points(points: Tensor, point: Tensor) -> Tensor:
 
 def group_observations(points: Tensor, scores: Tensor, costs: Tensor) -> list[Group]:
     """Observations at points (N, D) with scores (N,) and costs (N,), gathered by point in order of appearance."""
-    groups, left = [], torch.ones(len(points), dtype=torch.bool)
-    for index in range(len(points)):
-        if left[index]:
-            same = same_points(points, points[index]) & left
-            left &= ~same
-            groups.append(Group(points[index], tuple(scores[same].tolist()), tuple(costs[same].tolist())))
-    return groups
+    first = torch.empty(len(points), dtype=torch.long)  # the earliest observation of the same point
+    for start in range(0, len(points), _ROWS):  # a matrix of all distances would be large
+        rows = points[start : start + _ROWS]
+        same = torch.cdist(rows, points, p=math.inf) <= _NEARLY
+        first[start : start + _ROWS] = same.to(torch.uint8).argmax(dim=1)
+    members: dict[int, list[int]] = {}
+    for index, leader in enumerate(first.tolist()):
+        members.setdefault(leader, []).append(index)
+    known_scores, known_costs = scores.tolist(), costs.tolist()
+    return [
+        Group(points[leader], tuple(known_scores[i] for i in group), tuple(known_costs[i] for i in group))
+        for leader, group in members.items()
+    ]
 
 
 def pareto_groups(groups: Sequence[Group], cheap: float, conservative: bool) -> list[Group]:

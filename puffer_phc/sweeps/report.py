@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import html
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from optuna.importance import get_param_importances
-from optuna.study import Study
+from optuna.study import Study, create_study
 from optuna.trial import FrozenTrial
 
 from puffer_phc.config import Config
 from puffer_phc.config_files import to_ini
 from puffer_phc.errors import InputError
-from puffer_phc.sweeps.confirmation import verdict
+from puffer_phc.page import Cell, page, paragraph, table
+from puffer_phc.sweeps.confirmation import confirmation, verdict
 from puffer_phc.sweeps.history import COST
 from puffer_phc.sweeps.live import kind_of, line_of
 from puffer_phc.sweeps.plots import front_plot, importance_plot, parallel_plot
@@ -24,12 +24,6 @@ from puffer_phc.sweeps.study import ERROR, FOLDER, REOFFERED, options_of
 from puffer_phc.sweeps.sweep_config import with_values
 
 _LEAST = 4  # trials, before anything can be said about parameters
-_STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#222}"
-    "table{border-collapse:collapse;font-size:13px;display:block;overflow-x:auto}"
-    "td,th{padding:.2rem .6rem;border-bottom:1px solid #ddd;text-align:right}svg{max-width:100%;height:auto}"
-    "tr.best{background:#e4f2e4}tr.front{background:#fdf0e6}tr.failed{color:#a33}"
-)
 
 
 def write_results(study: Study, cfg: Config, spaces: Sequence[Space], folder: Path) -> None:
@@ -57,19 +51,15 @@ def best_ini(trial: FrozenTrial, cfg: Config, spaces: Sequence[Space]) -> str:
 
 def report(study: Study, cfg: Config, spaces: Sequence[Space]) -> str:
     """The report as one HTML page that needs no other file."""
-    name = html.escape(study.study_name)
-    parts = [f"<h1>{name}</h1>", _summary(study, cfg, spaces)]
-    trials = completed(study)
-    if trials:
-        parts += ["<h2>Score and cost</h2>", front_plot(study, cfg.sweep.metric, cfg.sweep.cost)]
-        parts += ["<h2>Parallel coordinates</h2><p>Red: good.</p>", parallel_plot(study, spaces)]
-    parts += ["<h2>Importance</h2>", _importance(study)]
-    parts += ["<h2>Trials</h2>", _table(study, spaces)]
-    head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{name}</title><style>{_STYLE}</style>'
-    return f"{head}<body>{''.join(parts)}</body></html>\n"
+    body = [*map(paragraph, _summary(study, cfg, spaces)), _confirmation(study, cfg)]
+    if completed(study):
+        body += ['<h2>Pictures</h2><div class="plots">', front_plot(study, cfg.sweep.metric, cfg.sweep.cost)]
+        body += [parallel_plot(study, spaces), _importance(study), "</div>"]
+    body += ["<h2>Trials</h2>", _trials(study, cfg, spaces)]
+    return page(f"Sweep {study.study_name}", body)
 
 
-def _summary(study: Study, cfg: Config, spaces: Sequence[Space]) -> str:
+def _summary(study: Study, cfg: Config, spaces: Sequence[Space]) -> list[str]:
     trials, good = study.get_trials(deepcopy=False), completed(study)
     killed = sum(REOFFERED in trial.user_attrs for trial in trials)
     failed = sum(trial.state.name == "FAIL" for trial in trials) - killed
@@ -87,47 +77,70 @@ def _summary(study: Study, cfg: Config, spaces: Sequence[Space]) -> str:
     best = best_trial(study)
     if best is not None:
         lines.append(f"Best: {line_of(best, spaces)}")
-    lines += verdict(study, cfg)
-    return "".join(f"<p>{html.escape(line)}</p>" for line in lines)
+    return lines
+
+
+def _confirmation(study: Study, cfg: Config) -> str:
+    """What became of the best against the default, and their scores seed by seed."""
+    lines = verdict(study, cfg)
+    if not lines:
+        return ""
+    parts = ["<h2>Best against default</h2>", *map(paragraph, lines)]
+    again = confirmation(study)
+    if again is not None:
+        rows = zip(again.seeds, again.best, again.default, strict=True)
+        cells = [[str(seed), f"{best:.5g}", f"{default:.5g}", f"{best - default:+.4g}"] for seed, best, default in rows]
+        caption = f"{cfg.sweep.metric} with new seeds; {cfg.sweep.goal}"
+        parts.append(table(caption, ["seed", "best", "default", "best - default"], cells))
+    return "".join(parts)
 
 
 def _importance(study: Study) -> str:
-    values = {trial.value for trial in completed(study)}
-    if len(completed(study)) < _LEAST or len(values) < 2:
-        return f"<p>Needs {_LEAST} trials of different scores.</p>"
+    good = completed(study)
+    if len(good) < _LEAST or len({trial.value for trial in good}) < 2:
+        return paragraph(f"The importance of parameters can be told from {_LEAST} trials of different scores on.")
+    search = create_study(direction=study.direction)  # without the repetitions, which stand at two points only
+    search.add_trials(good)
     try:
-        importances = get_param_importances(study)
+        importances = get_param_importances(search)
     except (RuntimeError, ValueError, ImportError) as error:
-        return f"<p>Cannot be computed: {html.escape(str(error))}</p>"
+        return paragraph(f"The importance of parameters cannot be computed: {error}")
     return importance_plot(importances)
 
 
-def _table(study: Study, spaces: Sequence[Space]) -> str:
-    best, front = best_trial(study), {trial.number for trial in pareto_front(study)}
+def _trials(study: Study, cfg: Config, spaces: Sequence[Space]) -> str:
+    trials, best = study.get_trials(deepcopy=False), best_trial(study)
+    front = {trial.number for trial in pareto_front(study)}
     names = [space.name for space in spaces]
-    rows = [_row("th", ("trial", "score", "cost", *names, "kind", "folder or error"))]
-    for trial in study.get_trials(deepcopy=False):
-        chosen = best is not None and trial.number == best.number
-        failed = "failed" if trial.state.name == "FAIL" else ""
-        rows.append(
-            _row("td", _cells(trial, names), "best" if chosen else "front" if trial.number in front else failed)
-        )
-    return f"<p>Green: the best. Orange: the Pareto front. Red: failed.</p><table>{''.join(rows)}</table>"
+    heads = ["trial", "outcome", cfg.sweep.metric, f"cost ({cfg.sweep.cost})", *names, "kind", "folder or error"]
+    chosen = None if best is None else best.number
+    rows = [_row(trial, names, front, chosen) for trial in trials]
+    marked = [place for place, trial in enumerate(trials) if trial.number == chosen]
+    return table("All trials, the best marked; choose a heading to sort by it", heads, rows, True, marked)
 
 
-def _cells(trial: FrozenTrial, names: Iterable[str]) -> list[str]:
+def _row(trial: FrozenTrial, names: Sequence[str], front: Collection[int], best: int | None) -> list[Cell | str]:
     attrs = trial.user_attrs
-    state = trial.state.name
-    score = f"{trial.value:.6g}" if state == "COMPLETE" else "stopped" if state == "PRUNED" else state.lower()
-    kind = kind_of(trial)
-    cost = f"{attrs[COST]:.6g}" if COST in attrs else ""
-    params = [f"{trial.params[name]:.6g}" if name in trial.params else "" for name in names]
-    last = attrs.get(ERROR, attrs.get(FOLDER, "")) + (" (offered again)" if REOFFERED in attrs else "")
-    return [str(trial.number), score, cost, *params, kind, last]
+    good = trial.state.name == "COMPLETE"
+    score = _number(trial.value if good else None)
+    cost = _number(attrs.get(COST))
+    params = [_number(trial.params.get(name)) for name in names]
+    last = str(attrs.get(ERROR, attrs.get(FOLDER, ""))) + (" (offered again)" if REOFFERED in attrs else "")
+    outcome, kind = _outcome(trial, front, best), kind_of(trial)
+    return [str(trial.number), outcome, score, cost, *params, kind, Cell(last, kind="text")]
 
 
-def _row(tag: str, cells: Iterable[str], kind: str = "") -> str:
-    return f'<tr class="{kind}">' + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+def _outcome(trial: FrozenTrial, front: Collection[int], best: int | None) -> Cell:
+    if trial.number == best:
+        return Cell("best", kind="good")
+    if trial.number in front:
+        return Cell("on the front", kind="good")
+    words = {"COMPLETE": "ended", "PRUNED": "stopped as hopeless", "FAIL": "failed"}
+    return Cell(words.get(trial.state.name, trial.state.name.lower()), kind="bad" if trial.state.name == "FAIL" else "")
+
+
+def _number(value: float | None) -> Cell:
+    return Cell("", "") if value is None else Cell(f"{value:.4g}", value)
 
 
 def _replace(path: Path, text: str) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
 from puffer_phc.config import resolve_device
 from puffer_phc.errors import InputError
+from puffer_phc.processor import cores
 
-_VISIBLE = "CUDA_VISIBLE_DEVICES"
+_VISIBLE, _THREADS = "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS"
 
 
 @dataclass(frozen=True)
@@ -21,21 +22,29 @@ class Slot:
     Attributes:
         device: option of its runs.
         environment: variables set for them.
+        threads: option of its runs.
     """
 
     device: str
     environment: Mapping[str, str] = field(default_factory=dict)
+    threads: int = 0
 
 
-def slots_here(device: str, workers: int) -> list[Slot]:
-    """The slots of this machine for the options ``--device`` and ``--sweep.workers``.
+def slots_here(device: str, workers: int, threads: int = 0) -> list[Slot]:
+    """The slots of this machine for the options ``--device``, ``--sweep.workers`` and ``--threads``.
+
+    Runs share the processor's cores where ``threads`` is 0. A run's own option limits torch and the simulator;
+    ``OMP_NUM_THREADS`` limits what else starts threads, one for each core of the machine if nobody tells it.
 
     Raises:
         InputError: there is no such device.
     """
     if resolve_device(device).type == "cpu":
-        return [Slot("cpu")] * (workers or 1)
-    return gpu_slots(device, workers, visible_gpus(os.environ, torch.cuda.device_count()))
+        slots = [Slot("cpu")] * (workers or 1)
+    else:
+        slots = gpu_slots(device, workers, visible_gpus(os.environ, torch.cuda.device_count()))
+    share = threads or max(1, cores() // len(slots))
+    return [replace(slot, threads=share, environment={**slot.environment, _THREADS: str(share)}) for slot in slots]
 
 
 def gpu_slots(device: str, workers: int, gpus: Sequence[str]) -> list[Slot]:

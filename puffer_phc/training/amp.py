@@ -46,38 +46,39 @@ class StyleConfig:
         steps: control steps that are judged together; 0 is auto (amp: 2, with the tracking task 10; add: 1).
         root: whether the root's rotation keeps its heading: global (HumanoidAMP), heading takes it out (PHC), or auto
             (heading with the tracking task).
-        hidden: widths of the discriminator's hidden layers.
+        hidden: widths of the discriminator's hidden layers; empty is auto (HumanoidAMP's on a GPU, small on a CPU).
         learning_rate: of the discriminator's Adam, fixed.
         task_weight: of the task's reward; negative is auto: 0 where it only says alive, else 1.
         style_weight: of the discriminator's reward.
         reward_scale: multiplies the discriminator's reward.
-        batch: rows of each kind (simulated, replayed, recorded) in a gradient step.
+        batch: rows of each kind (simulated, replayed, recorded) in a gradient step; 0 is auto (HumanoidAMP's 4096 on a
+            GPU, 256 on a CPU).
         loss_weight: of the discriminator's loss.
         logit_reg: weight of the squared weights of the last layer.
         grad_penalty: weight of the squared gradient with respect to the normalised recorded motion.
         weight_decay: weight of all squared weights.
-        demo_buffer: recorded motions held.
-        demo_fresh: of these, replaced at each update.
-        replay_buffer: simulated motions held.
+        demo_buffer: recorded motions held; 0 is auto (HumanoidAMP's 200,000 on a GPU, 20,000 on a CPU).
+        demo_fresh: of these, replaced at each update; negative is auto (HumanoidAMP's 512 on a GPU, 64 on a CPU).
+        replay_buffer: simulated motions held; 0 is auto (HumanoidAMP's million on a GPU, 100,000 on a CPU).
         replay_keep: probability that a simulated motion is kept once the buffer is full.
     """
 
     kind: StyleKind = "amp"
     steps: int = 0
     root: Root = "auto"
-    hidden: tuple[int, ...] = (1024, 512)
+    hidden: tuple[int, ...] = ()
     learning_rate: float = 5e-5
     task_weight: float = -1.0
     style_weight: float = 1.0
     reward_scale: float = 2.0
-    batch: int = 4096
+    batch: int = 0
     loss_weight: float = 5.0
     logit_reg: float = 0.05
     grad_penalty: float = 5.0
     weight_decay: float = 1e-4
-    demo_buffer: int = 200_000
-    demo_fresh: int = 512
-    replay_buffer: int = 1_000_000
+    demo_buffer: int = 0
+    demo_fresh: int = -1
+    replay_buffer: int = 0
     replay_keep: float = 0.01
 
 

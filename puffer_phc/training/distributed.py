@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from puffer_phc.errors import InputError
+from puffer_phc.processor import cores
 
 _PATIENCE = timedelta(minutes=30)  # rank 0 films and reports while the others wait
 
@@ -104,7 +105,7 @@ def seed_of(seed: int, rank: int) -> int:
 def rank_threads() -> int:
     """Processor threads for each rank that shares this machine; 0, all of them, without ``torchrun``."""
     ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return max(1, len(os.sched_getaffinity(0)) // ranks) if ranks > 1 else 0
+    return max(1, cores() // ranks) if ranks > 1 else 0
 
 
 def world_size() -> int:

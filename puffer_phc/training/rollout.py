@@ -197,6 +197,8 @@ class Runner:
         """Make the graph of a control step, which takes a few steps to do; :meth:`collect` does it when needed."""
         device = self.env.device if self._captured else torch.device("cpu")  # CPU work is never recorded
         self._step = capture(self._control_step, device=device, generators=(self.generator, *generators_of(self.env)))
+        self.buffer.start()
+        self.buffer.value_finals(self._value)  # of nothing yet; what it compiles is compiled now
 
     def _control_step(self) -> None:
         """One step: observe, act, simulate, note everything in the buffer's current row."""

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 _VIDEO_SECONDS = 5.0
 _LOG_INTERVAL = 1.0  # s between rows of metrics: reading them waits for the device
 _TRAIN_PER_EVAL = 10.0  # s of training at least for each second of evaluation
+Score = tuple[float, float]
+"""Success rate and minus error, or as :func:`episode_score`: the larger, the better."""
+
 _LOST_CONTACTS = ("nefc", "broadphase", "narrowphase", "njmax_nnz")  # overflows that change the physics
 
 
@@ -71,6 +74,7 @@ class Trainer:
         policy: the network being trained.
         tested: the policy to evaluate and keep; it is the learner's running mean, or acts with it.
         steps: samples so far, of all ranks.
+        chancy: whether two evaluations of one policy may differ; a GPU's simulation is not deterministic.
         stopped_by: name of the signal that ended the run early, or empty.
     """
 
@@ -94,12 +98,13 @@ class Trainer:
         if isinstance(evaluator, StyleEvaluator) and self.learner.style:
             evaluator.discriminator = self.learner.style.discriminator
         self.steps = 0
+        self.chancy = env.device.type != "cpu"
         self._signal = 0
         self._elapsed = 0.0  # seconds of training in earlier processes of this run
         self._started = time.monotonic()
         self._due = dict.fromkeys(("log", "evaluate", "save"), math.inf)
         self._stopwatch = Stopwatch(env.device)
-        self._best: tuple[float, float] | None = None  # success rate, minus error; or as episode_score
+        self._best: Score | None = None
         self._overflow: Counter[str] = Counter()
         self._filmer, self._filmed_clip = self._camera()
         self._next_video = cfg.eval.video_interval
@@ -198,13 +203,15 @@ class Trainer:
     def evaluate(self, fraction: float, dashboard: Dashboard) -> None:
         """Evaluate all clips; the best policy so far is kept as ``best.pt``."""
         start = time.monotonic()
+        by_return = self.cfg.env.task == "deepmimic"
         with self._stopwatch.time("eval"), intra_op_threads(1):
             summary = self._evaluate()
+            score = _score(summary, by_return)
+            if self.chancy:  # all ranks have the same scores, so that all of them evaluate again or none
+                score = _confirmed(score, self._best, lambda: _score(self._evaluate(), by_return))
         now = time.monotonic()
         self._due["evaluate"] = now + max(self.cfg.train.eval_interval, _TRAIN_PER_EVAL * (now - start))
         values = {f"eval/{key}": float(value) for key, value in summary.items() if isinstance(value, (int, float))}
-        by_return = self.cfg.env.task == "deepmimic"
-        score = _score(summary, by_return)
         if self._best is None or score > self._best:
             self._best = score
             self.save(checkpoint.BEST)
@@ -224,18 +231,6 @@ class Trainer:
             return play_together(self.evaluator, policy, world)[0]
         sharded = self.cfg.env.shard and self.evaluator.env.library is self.env.library
         return evaluate_together(self.evaluator, policy, sharded, world)[0]
-
-    def _confirmed(self, score: tuple[float, float]) -> tuple[float, float]:
-        """``score``, or the mean with a second evaluation's where it would be the best and chance has a part in it.
-
-        Simulation on a GPU is not deterministic, and of many evaluations the luckiest is the best: a new best must
-        show twice what it can. On a CPU a second evaluation would say the same.
-        """
-        # All ranks have the same score, so that all of them evaluate again or none.
-        if self.env.device.type == "cpu" or (self._best is not None and score <= self._best):
-            return score
-        again = _score(self._evaluate())
-        return 0.5 * (score[0] + again[0]), 0.5 * (score[1] + again[1])
 
     def _film(self, dashboard: Dashboard) -> None:
         """Every ``eval.video_interval`` s record some seconds of a clip, and let another process draw them."""
@@ -368,7 +363,18 @@ class Trainer:
                 signal.signal(number, handler)
 
 
-def _score(summary: dict[str, Any], by_return: bool = False) -> tuple[float, float]:
+def _confirmed(score: Score, best: Score | None, again: Callable[[], Score]) -> Score:
+    """``score``, or the mean with that of evaluating ``again`` where it would be the ``best``.
+
+    Of many evaluations the luckiest is the best: a new best must show twice what it can.
+    """
+    if best is not None and score <= best:
+        return score
+    second = again()
+    return 0.5 * (score[0] + second[0]), 0.5 * (score[1] + second[1])
+
+
+def _score(summary: dict[str, Any], by_return: bool = False) -> Score:
     """What makes one policy better than another: clips followed, then closeness; :func:`episode_score` without clips.
 
     ``by_return`` it is the return of an episode, as MimicKit measures DeepMimic.

@@ -1,5 +1,9 @@
 """Random policies whose outputs matter, and their checkpoints."""
 
+import json
+import shutil
+
+import onnx
 import torch
 
 from puffer_phc.policies.actor_critic import ActorCritic, PolicyConfig
@@ -35,3 +39,15 @@ def save_checkpoint(path, policy, env=None, **changes):
     }
     checkpoint.save(path, {**data, **changes})
     return path
+
+
+def edited(folder, tmp_path, **changes):
+    """A copy of an exported folder whose metadata say something else."""
+    target = tmp_path / "edited"
+    shutil.copytree(folder, target)
+    text = json.dumps({**json.loads((folder / "metadata.json").read_text()), **changes})
+    (target / "metadata.json").write_text(text)
+    model = onnx.load(target / "policy.onnx")
+    model.metadata_props[0].value = text
+    onnx.save(model, target / "policy.onnx")
+    return target

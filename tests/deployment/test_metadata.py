@@ -51,3 +51,42 @@ def test_missing_parts_and_files_are_told(text, tmp_path):
             parse_metadata(nonsense, "it")
     with pytest.raises(InputError, match="cannot be read"):
         read_metadata(tmp_path / "metadata.json")
+
+
+def test_files_of_before_tasks_are_read(text):
+    data = json.loads(text)
+    assert data.pop("task") is None
+    assert parse_metadata(json.dumps(data), "it").task is None
+
+
+def test_a_task_is_checked(text):
+    task = {
+        "goal": "velocity",
+        "goal_steps": 200,
+        "speed_range": [0.5, 2.0],
+        "goal_distance": 5.0,
+        "run_share": 0.1,
+        "episode_steps": 300,
+        "fall": "pose",
+        "fall_height": 0.5,
+        "fall_tilt": 0.8,
+        "root_heights": [0.4, None],
+        "local_root": False,
+        "state_init": "random",
+        "default_share": 0.5,
+        "default_qpos": [0.0],
+        "evaluation": {"episodes": 2, "steps": 1.5, "fall_rate": 1.0, "task_reward": 0.1},
+    }
+
+    def parsed(**changes):
+        return parse_metadata(json.dumps({**json.loads(text), "task": {**task, **changes}}), "it").task
+
+    assert parsed().root_heights == (0.4, None)
+    assert parsed().evaluation.steps == 1.5
+    for changes, told in (
+        ({"speed_range": [1.0]}, "a range has two ends"),
+        ({"goal_steps": 0}, "goals or episodes last no step"),
+        ({"fall": 3}, "3 where str should be"),
+    ):
+        with pytest.raises(InputError, match=told):
+            parsed(**changes)

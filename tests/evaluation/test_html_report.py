@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from puffer_phc.evaluation.outcome import Outcome, read_outcome, rows_of, setup_
 from puffer_phc.evaluation.report import write_summary
 from puffer_phc.evaluation.run_report import run_page
 from puffer_phc.evaluation.statistics import statistics
+from tests.page_reader import check_structure
 
 DT = 1 / 30
 OPTIONS = to_dict(Config())
@@ -69,38 +69,9 @@ def pages(tmp_path_factory):
     return folder, texts
 
 
-class Reader(HTMLParser):
-    """Notes headings, pictures, table heads and language."""
-
-    def __init__(self):
-        super().__init__()
-        self.headings, self.faults, self.lang, self.unclosed = [], [], "", []
-
-    def handle_starttag(self, tag, attrs):
-        found = dict(attrs)
-        self.lang = found.get("lang", self.lang) if tag == "html" else self.lang
-        if re.fullmatch(r"h[1-6]", tag):
-            self.headings.append(int(tag[1]))
-        if tag == "img" and not found.get("alt"):
-            self.faults.append("img without alt")
-        if tag == "svg" and not (found.get("role") == "img" and found.get("aria-label")):
-            self.faults.append("svg without a label")
-        if tag == "th" and found.get("scope") not in ("col", "row"):
-            self.faults.append("th without scope")
-        for name in ("src", "href"):
-            if re.match(r"(https?:)?//", found.get(name) or ""):
-                self.faults.append(f"network: {found[name]}")
-
-
 @pytest.mark.parametrize("name", ["one", "two", "runs"])
 def test_structure(pages, name):
-    reader = Reader()
-    reader.feed(pages[1][name])
-    assert reader.lang == "en"
-    assert reader.faults == []
-    assert reader.headings[0] == 1
-    assert reader.headings.count(1) == 1
-    assert all(after - before <= 1 for before, after in zip(reader.headings, reader.headings[1:], strict=False))
+    check_structure(pages[1][name])
     assert "<0> &" not in pages[1][name], "names are text, not markup"
 
 

@@ -58,6 +58,9 @@ def test_training_leaves_the_partner_as_it_was(make_game, mode, task):
     _, game, learner = make_game(mode, task)
     before = {name: tensor.clone() for name, tensor in game.joint.human.state_dict().items()}
     own = {name: tensor.clone() for name, tensor in game.joint.learner.state_dict().items()}
+    learner.warm_up()
+    for name, tensor in game.joint.learner.state_dict().items():
+        assert torch.equal(tensor, own[name]), name  # only then does learning begin
     for _ in range(2):
         learner.collect()
         learner.learn()
@@ -164,7 +167,11 @@ def test_a_saved_game_acts_as_it_did_and_can_be_gone_on_with(make_game, tmp_path
 
 
 def test_the_preset_steps_like_humanipro():
-    cfg = load_ini(Config(), ROOT / "configs" / "game.ini")
+    amp = load_ini(Config(), ROOT / "configs" / "amp.ini")
+    cfg = load_ini(amp, ROOT / "configs" / "game.ini")
     assert cfg.robot.timestep == pytest.approx(1 / 180)
     assert cfg.robot.control_dt == pytest.approx(2 / 180)
     assert cfg.game.mode == "sarl"
+    assert (cfg.policy, cfg.train) == (amp.policy, amp.train)  # the human, which must learn first, learns as there
+    fixed = load_ini(cfg, ROOT / "configs" / "game_fixed_rate.ini").train
+    assert (fixed.learning_rate, fixed.target_kl, fixed.epochs) == (5e-5, 0.0, 6)

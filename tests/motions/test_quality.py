@@ -1,7 +1,5 @@
-"""Measurements of clips whose faults are known, and the report about them."""
+"""Measurements of clips whose faults are known."""
 
-import html
-import io
 import math
 from dataclasses import replace
 
@@ -9,11 +7,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rich.console import Console
 
 from puffer_phc.errors import InputError
 from puffer_phc.motions.quality import Bars, measure
-from puffer_phc.motions.quality_report import Row, headline, html_page, quality_table
 from tests.motions.clips import random_clip
 from tests.motions.moving import drifting, robot, shifted, turned, walk, with_turn
 
@@ -111,43 +107,3 @@ def test_bars_and_refusals():
         measure(random_clip(body_names=("a", "b")), robot())
     with pytest.raises(ValueError, match="too few"):
         measure(replace(walk(), root_pos=walk().root_pos[:3], local_rot=walk().local_rot[:3]), robot())
-
-
-# --- the report ------------------------------------------------------------------------------------------------------
-
-
-def rows():
-    bad, good = measure(shifted(walk(), z=-0.05), robot()), measure(walk(), robot())
-    return [
-        Row("walk", "walk.npz", good, bad, ("3 joint jumps mended",)),
-        Row("<odd> & [name]", "b.bvh", bad, bad),
-        Row("none", "c.bvh", dropped="no <motion> in it"),
-    ]
-
-
-def test_table_names_what_is_dropped_and_what_is_not_good():
-    console = Console(width=100, record=True, file=io.StringIO())
-    console.print(quality_table(rows()))
-    text = console.export_text()
-    assert "dropped: none" in text
-    assert "[name]" in text
-    assert "sinks 5.0 cm" in text
-    assert headline(rows()) == "2 clips, 0.2 minutes (1 use, 1 fixable); 1 dropped"
-
-
-def test_page_stands_alone():
-    page = html_page(rows(), "Clips & more")
-    assert page == html_page(rows(), "Clips & more")
-    assert page.count("<svg ") == page.count('role="img" aria-label="Histogram') == 4
-    assert "prefers-color-scheme: dark" in page
-    assert "currentColor" in page
-    assert html.escape("<odd> & [name]") in page
-    assert "<odd>" not in page
-    for outside in ("<script", "<link", "src=", "@import", "url(http"):
-        assert outside not in page
-
-
-def test_page_without_anything_to_show():
-    page = html_page([Row("none", dropped="broken")], "Nothing")
-    assert "broken" in page
-    assert "0 clips" in page

@@ -63,6 +63,14 @@ def test_posterior_is_that_of_the_formulas(shape):
     np.testing.assert_allclose(GaussianProcess(x, y, k).posterior_covariance(new), joint, atol=1e-10)
 
 
+def test_the_mean_of_many_inputs_is_that_of_each():
+    x, y = data(6, 12, 3)
+    new, _ = data(7, 300, 3)  # more than are predicted at once
+    process = GaussianProcess(x, y, kernel())
+    torch.testing.assert_close(process.mean(new), process.predict(new)[0])
+    assert process.mean(new[:0]).shape == (0,)
+
+
 @pytest.mark.parametrize("shape", ["matern32", "rbf"])
 def test_marginal_likelihood_is_the_normal_density(shape):
     x, y = data(2, 9, 3)

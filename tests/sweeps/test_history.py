@@ -9,6 +9,7 @@ optuna = pytest.importorskip("optuna")
 from optuna.trial import TrialState, create_trial  # noqa: E402
 
 from puffer_phc.errors import InputError  # noqa: E402
+from puffer_phc.sweeps import history  # noqa: E402
 from puffer_phc.sweeps.history import Curves, read_history  # noqa: E402
 from puffer_phc.sweeps.spaces import Space  # noqa: E402
 
@@ -55,6 +56,22 @@ def test_success_failure_and_pending_are_kept_apart():
     assert (known.scores.tolist(), known.costs.tolist(), known.trials) == ([3.0], [7.0], 1)
     assert known.failures.tolist() == [[2.0, 0.5], [1.0, 0.25]]
     assert known.pending.tolist() == [[0.0, 0.0]]
+
+
+def test_curves_of_many_trials_give_fewer_points_each():
+    curve = [[float(n), 0.0, float(n)] for n in range(1, 10)]
+    rows = trials(*[done(100.0, 0.01 * n, 1.0, curve=curve) for n in range(40)])
+    asked, few = Curves("steps", 10), Curves("steps", 3)
+    assert len(read_history(rows, SPACES, 1.0, 99, asked).costs) == 400
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(history, "MOST_OBSERVATIONS", 100)
+        assert len(read_history(rows, SPACES, 1.0, 99, few).costs) == 80
+        known = read_history(rows, SPACES, 1.0, 99, asked)
+        assert len(known.costs) == 80
+        assert float(known.points[:, 0].max()) == 2.0  # the ends are there
+        assert int((known.points[:, 0] == 2.0).sum()) == 40
+        patch.setattr(history, "MOST_OBSERVATIONS", 10)
+        assert len(read_history(rows, SPACES, 1.0, 99, Curves("steps")).costs) == 40
 
 
 def test_where_less_is_better_scores_change_sign():

@@ -51,10 +51,17 @@ def test_of_many_points_at_most_64_are_kept():
     kept = thinned(points, SweepConfig(), planned=1000.0)
     assert 60 <= len(kept) <= 64
     assert kept[0].seconds > 0.0
-    assert thinned(points[:17], SweepConfig(), 1000.0, after=16.0) == []
+    assert thinned(points[:17], SweepConfig(), 1000.0, last=points[16]) == []
     unplanned = thinned(points, SweepConfig(), planned=None)
     assert 60 < len(unplanned) < 200
     assert unplanned[0].seconds == 1.0
+
+
+def test_a_policy_that_is_scored_twice_counts_once():
+    """At the end a run scores once more, later but after as many samples."""
+    once, again, later = Point(100, 10.0, 5.0), Point(100, 20.0, 5.0), Point(200, 30.0, 4.0)
+    assert thinned([once, again, later], SweepConfig(), planned=30.0) == [once, later]
+    assert thinned([again, later], SweepConfig(), planned=30.0, last=once) == [later]
 
 
 def test_what_a_run_will_cost():

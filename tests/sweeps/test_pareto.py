@@ -54,6 +54,19 @@ def test_observations_of_one_point_form_a_group():
     assert (found[0].score, found[0].cost) == (3.0, 30.0)
 
 
+def test_many_observations_are_gathered_like_a_few():
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(40, 3, generator=generator, dtype=torch.float64)
+    order = torch.randint(40, (700,), generator=generator)  # more than are compared at once
+    noise = 1e-9 * torch.randn(700, 3, generator=generator, dtype=torch.float64)
+    numbers = torch.arange(700, dtype=torch.float64)
+    groups = group_observations(points[order] + noise, numbers, numbers + 1.0)
+    leaders = list(dict.fromkeys(order.tolist()))
+    expected = [tuple(float(n) for n in range(700) if order[n] == leader) for leader in leaders]
+    assert [group.scores for group in groups] == expected
+    assert [group.costs for group in groups] == [tuple(n + 1.0 for n in scores) for scores in expected]
+
+
 def test_each_member_beats_the_one_before():
     groups = [group(4, 3.0), group(1, 1.0), group(3, 0.5), group(2, 2.0), group(5, 2.9)]
     assert costs_of(pareto_groups(groups, cheap=1.0, conservative=False)) == [1, 2, 4]

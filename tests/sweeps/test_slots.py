@@ -44,9 +44,18 @@ def test_what_a_scheduler_left_visible_is_shared_out(variable, count, names):
     assert visible_gpus(environment, count) == names
 
 
+@pytest.mark.parametrize(
+    ("workers", "threads", "share"), [(0, 0, 8), (2, 0, 4), (3, 0, 2), (20, 0, 1), (2, 4, 4), (1, 3, 3)]
+)
+def test_runs_share_the_cores_that_the_sweep_may_use(monkeypatch, workers, threads, share):
+    monkeypatch.setattr(slots, "cores", lambda: 8)
+    expected = Slot("cpu", {"OMP_NUM_THREADS": str(share)}, share)
+    assert slots_here("cpu", workers, threads) == [expected] * (workers or 1)
+
+
 def test_slots_of_a_machine_without_and_with_gpus(monkeypatch):
-    assert slots_here("cpu", 0) == [Slot("cpu")]
-    assert slots_here("cpu", 3) == [Slot("cpu")] * 3
+    assert [slot.device for slot in slots_here("cpu", 0)] == ["cpu"]
+    assert [slot.device for slot in slots_here("cpu", 3)] == ["cpu"] * 3
     monkeypatch.setattr(slots.torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(slots.torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(slots.torch.cuda, "current_device", lambda: 0)

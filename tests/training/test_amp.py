@@ -45,10 +45,13 @@ def make_learner(env, style=SMALL, **train):
 
 
 def test_defaults_are_humanoid_amps():
-    cfg = StyleConfig()
+    cfg = resolve(Config(), torch.device("cuda")).style
     assert (cfg.hidden, cfg.learning_rate, cfg.reward_scale, cfg.batch) == ((1024, 512), 5e-5, 2.0, 4096)
     assert (cfg.loss_weight, cfg.logit_reg, cfg.grad_penalty, cfg.weight_decay) == (5.0, 0.05, 5.0, 1e-4)
     assert (cfg.demo_buffer, cfg.demo_fresh, cfg.replay_buffer, cfg.replay_keep) == (200_000, 512, 1_000_000, 0.01)
+    small = resolve(Config(), CPU).style  # the same, less of it
+    assert (small.hidden, small.batch, small.demo_buffer, small.replay_buffer) == ((256, 128), 256, 20_000, 100_000)
+    assert small.demo_fresh == 64
     amp = resolve(Config(env=EnvConfig(task="amp")), CPU).style
     assert (amp.steps, amp.root, amp.task_weight, amp.style_weight) == (2, "global", 0.0, 1.0)
     phc = resolve(Config(env=EnvConfig(use_amp_obs=True)), CPU).style
