@@ -5,99 +5,29 @@ from __future__ import annotations
 import math
 import typing
 
-from puffer_phc.config import Config, RobotKind, TrainConfig
+from puffer_phc.config import Config, EnvConfig, EvalConfig, RobotConfig, RobotKind, SweepConfig, TrainConfig
+from puffer_phc.envs.deepmimic import DeepMimicConfig
 from puffer_phc.envs.scene import Loop
 from puffer_phc.errors import InputError
 from puffer_phc.game.options import check_game
+from puffer_phc.policies.actor_critic import PolicyConfig
 from puffer_phc.robots.amp_humanoid import ActionBounds, GainSet
 from puffer_phc.robots.robot import Integrator
 from puffer_phc.robots.smpl import Feet
+from puffer_phc.training.amp import StyleConfig
+from puffer_phc.viewers.options import PlayConfig
+
+Rules = tuple[tuple[str, bool, str], ...]
+"""Name of an option, whether its value is good, and what would be."""
 
 
 def check(cfg: Config) -> None:
     """Refuse values that cannot work, naming the option.
 
     Raises:
-        InputError: one is out of range.
+        InputError: one is out of range, or does not go with others.
     """
-    integrators = typing.get_args(Integrator)  # flags and ini files know them; a checkpoint's options may be anything
-    most_fresh = cfg.style.demo_buffer or math.inf
-    rules = (
-        ("base.threads", cfg.base.threads >= 0, "0 for all cores, or more"),
-        ("env.num_envs", cfg.env.num_envs >= 0, "0 for auto, or more"),
-        ("env.termination_distance", cfg.env.termination_distance > 0, "above 0 m"),
-        ("env.adaptive", 0 <= cfg.env.adaptive < 1, "at least 0 and below 1"),
-        ("env.bin_seconds", cfg.env.bin_seconds > 0, "above 0 s"),
-        ("env.smoothing", 0 <= cfg.env.smoothing < 1, "at least 0 and below 1"),
-        ("env.episode_steps", cfg.env.episode_steps >= 2, "2 or more"),
-        ("env.goal_steps", cfg.env.goal_steps >= 1, "1 or more"),
-        ("env.default_share", 0 <= cfg.env.default_share <= 1, "between 0 and 1"),
-        ("env.run_share", 0 <= cfg.env.run_share <= 1, "between 0 and 1"),
-        ("deepmimic.loop", cfg.deepmimic.loop in typing.get_args(Loop), " or ".join(typing.get_args(Loop))),
-        ("deepmimic.frame", cfg.deepmimic.frame in ("global", "heading"), "global or heading"),
-        ("deepmimic.tar_obs_steps", min(cfg.deepmimic.tar_obs_steps, default=0) >= 1, "some steps, of 1 or more each"),
-        ("deepmimic.termination_distance", cfg.deepmimic.termination_distance > 0, "above 0 m"),
-        ("style.steps", cfg.style.steps >= 0, "0 for auto, or more"),
-        ("style.hidden", all(width >= 1 for width in cfg.style.hidden), "widths of 1 or more"),
-        ("style.learning_rate", cfg.style.learning_rate > 0, "above 0"),
-        ("style.batch", cfg.style.batch >= 0, "0 for auto, or more"),
-        ("style.demo_buffer", cfg.style.demo_buffer >= 0, "0 for auto, or more"),
-        ("style.demo_fresh", cfg.style.demo_fresh <= most_fresh, "at most --style.demo_buffer"),
-        ("style.replay_buffer", cfg.style.replay_buffer >= 0, "0 for auto, or more"),
-        ("style.replay_keep", 0 <= cfg.style.replay_keep <= 1, "between 0 and 1"),
-        ("robot.integrator", cfg.robot.integrator in integrators, " or ".join(integrators)),
-        ("robot.timestep", cfg.robot.timestep > 0, "above 0 s"),
-        ("robot.substeps", cfg.robot.substeps >= 1, "1 or more"),
-        ("robot.iterations", cfg.robot.iterations >= 1, "1 or more"),
-        ("robot.line_search_iterations", cfg.robot.line_search_iterations >= 1, "1 or more"),
-        ("robot.max_contacts", cfg.robot.max_contacts >= 0, "0 for auto, or more"),
-        ("robot.max_rows", cfg.robot.max_rows >= 0, "0 for auto, or more"),
-        ("robot.kind", cfg.robot.kind in typing.get_args(RobotKind), " or ".join(typing.get_args(RobotKind))),
-        ("robot.gains", cfg.robot.gains in typing.get_args(GainSet), " or ".join(typing.get_args(GainSet))),
-        ("robot.action_bounds", cfg.robot.action_bounds in typing.get_args(ActionBounds), "isaac or mimickit"),
-        ("robot.mjcf", bool(cfg.robot.mjcf) == (cfg.robot.kind == "mjcf"), "a file with --robot.kind mjcf, else none"),
-        ("robot.feet", cfg.robot.feet in typing.get_args(Feet), " or ".join(typing.get_args(Feet))),
-        ("robot.kp_scale", cfg.robot.kp_scale > 0, "above 0"),
-        ("policy.hidden", all(width >= 1 for width in cfg.policy.hidden), "widths of 1 or more"),
-        ("policy.lstm_size", cfg.policy.lstm_size >= 1, "1 or more"),
-        ("train.minibatches", cfg.train.minibatches >= 1, "1 or more"),
-        ("train.epochs", cfg.train.epochs >= 0, "0 for auto, or more"),
-        ("train.gamma", 0 <= cfg.train.gamma < 1, "at least 0 and below 1"),
-        ("train.gae_lambda", 0 <= cfg.train.gae_lambda <= 1, "between 0 and 1"),
-        ("train.horizon", cfg.train.horizon >= 0, "0 for auto, or more"),
-        ("train.total_steps", cfg.train.total_steps >= 0, "0 for auto, or more"),
-        ("train.average", 0 <= cfg.train.average < 1, "at least 0 and below 1"),
-        ("train.segment", cfg.train.segment >= 1, "1 or more"),
-        ("train.critic_epochs", cfg.train.critic_epochs >= 1, "1 or more"),
-        ("train.critic_minibatches", cfg.train.critic_minibatches >= 1, "1 or more"),
-        ("train.critic_learning_rate", cfg.train.critic_learning_rate > 0, "above 0"),
-        ("train.max_grad_norm", cfg.train.max_grad_norm >= 0, "0 for none, or more"),
-        ("train.advantage_clip", cfg.train.advantage_clip >= 0, "0 for none, or more"),
-        ("train.momentum", 0 <= cfg.train.momentum < 1, "at least 0 and below 1"),
-        ("train.reward_scale", cfg.train.reward_scale >= 0, "0 for auto, or more"),
-        ("train.norm_samples", cfg.train.norm_samples >= 0, "0 for never, or more"),
-        ("train.exp_prob_begin", 0 <= cfg.train.exp_prob_begin <= 1, "between 0 and 1"),
-        ("train.exp_prob_end", 0 <= cfg.train.exp_prob_end <= 1, "between 0 and 1"),
-        ("train.exp_anneal_samples", cfg.train.exp_anneal_samples >= 0, "0 for never, or more"),
-        ("eval.num_envs", cfg.eval.num_envs >= 0, "0 for auto, or more"),
-        ("export.clips", cfg.export.clips >= 0, "0 for none, or more"),
-        ("eval.termination_distance", cfg.eval.termination_distance > 0, "above 0 m"),
-        ("eval.videos", cfg.eval.videos >= 0, "0 or more"),
-        ("eval.video_interval", cfg.eval.video_interval >= 0, "0 for none, or more"),
-        ("play.envs", cfg.play.envs >= 1, "1 or more"),
-        ("play.port", 0 <= cfg.play.port < 65536, "0 for any, or a port below 65536"),
-        ("sweep.trials", cfg.sweep.trials >= 1, "1 or more"),
-        ("sweep.workers", cfg.sweep.workers >= 0, "0 for auto, or more"),
-        ("sweep.max_cost", cfg.sweep.max_cost >= 0, "0 for any, or more"),
-        ("sweep.retries", cfg.sweep.retries >= 0, "0 or more"),
-        ("sweep.points", cfg.sweep.points >= 0, "0 for auto, or more"),
-        ("sweep.confirm", cfg.sweep.confirm >= 0, "0 for never, or more"),
-    )
-    for option, good, wanted in rules:
-        if not good:
-            section, name = option.split(".")
-            value = getattr(getattr(cfg, section), name)
-            raise InputError(f"--{option.removeprefix('base.')}", f"{value!r} is out of range", f"use {wanted}")
+    _check_ranges(cfg)
     horizon, segment = cfg.train.horizon, cfg.train.segment
     if cfg.policy.kind != "mlp" and horizon % segment:
         fault = f"{horizon} is no multiple of --train.segment {segment}"
@@ -105,6 +35,146 @@ def check(cfg: Config) -> None:
     _check_style(cfg)
     check_game(cfg)
     _check_learner(cfg.train)
+
+
+def _check_ranges(cfg: Config) -> None:
+    """Refuse values that are wrong whatever the other sections say."""
+    sections = {
+        "base": (("threads", cfg.base.threads >= 0, "0 for all cores, or more"),),
+        "env": _env_rules(cfg.env),
+        "deepmimic": _deepmimic_rules(cfg.deepmimic),
+        "style": _style_rules(cfg.style),
+        "robot": _robot_rules(cfg.robot),
+        "policy": _policy_rules(cfg.policy),
+        "train": _train_rules(cfg.train),
+        "eval": _eval_rules(cfg.eval),
+        "export": (("clips", cfg.export.clips >= 0, "0 for none, or more"),),
+        "play": _play_rules(cfg.play),
+        "sweep": _sweep_rules(cfg.sweep),
+    }
+    for section, rules in sections.items():
+        for name, good, wanted in rules:
+            if not good:
+                option = name if section == "base" else f"{section}.{name}"
+                fault = f"{getattr(getattr(cfg, section), name)!r} is out of range"
+                raise InputError(f"--{option}", fault, f"use {wanted}")
+
+
+def _env_rules(env: EnvConfig) -> Rules:
+    return (
+        ("num_envs", env.num_envs >= 0, "0 for auto, or more"),
+        ("termination_distance", env.termination_distance > 0, "above 0 m"),
+        ("adaptive", 0 <= env.adaptive < 1, "at least 0 and below 1"),
+        ("bin_seconds", env.bin_seconds > 0, "above 0 s"),
+        ("smoothing", 0 <= env.smoothing < 1, "at least 0 and below 1"),
+        ("episode_steps", env.episode_steps >= 2, "2 or more"),
+        ("goal_steps", env.goal_steps >= 1, "1 or more"),
+        ("default_share", 0 <= env.default_share <= 1, "between 0 and 1"),
+        ("run_share", 0 <= env.run_share <= 1, "between 0 and 1"),
+    )
+
+
+def _deepmimic_rules(deepmimic: DeepMimicConfig) -> Rules:
+    # Flags and ini files know what is allowed here and there below; a checkpoint's options may be anything.
+    loops = typing.get_args(Loop)
+    return (
+        ("loop", deepmimic.loop in loops, " or ".join(loops)),
+        ("frame", deepmimic.frame in ("global", "heading"), "global or heading"),
+        ("tar_obs_steps", min(deepmimic.tar_obs_steps, default=0) >= 1, "some steps, of 1 or more each"),
+        ("termination_distance", deepmimic.termination_distance > 0, "above 0 m"),
+    )
+
+
+def _style_rules(style: StyleConfig) -> Rules:
+    most_fresh = style.demo_buffer or math.inf
+    return (
+        ("steps", style.steps >= 0, "0 for auto, or more"),
+        ("hidden", all(width >= 1 for width in style.hidden), "widths of 1 or more"),
+        ("learning_rate", style.learning_rate > 0, "above 0"),
+        ("batch", style.batch >= 0, "0 for auto, or more"),
+        ("demo_buffer", style.demo_buffer >= 0, "0 for auto, or more"),
+        ("demo_fresh", style.demo_fresh <= most_fresh, "at most --style.demo_buffer"),
+        ("replay_buffer", style.replay_buffer >= 0, "0 for auto, or more"),
+        ("replay_keep", 0 <= style.replay_keep <= 1, "between 0 and 1"),
+    )
+
+
+def _robot_rules(robot: RobotConfig) -> Rules:
+    integrators, kinds, gains = (typing.get_args(kind) for kind in (Integrator, RobotKind, GainSet))
+    bounds, feet = typing.get_args(ActionBounds), typing.get_args(Feet)
+    return (
+        ("integrator", robot.integrator in integrators, " or ".join(integrators)),
+        ("timestep", robot.timestep > 0, "above 0 s"),
+        ("substeps", robot.substeps >= 1, "1 or more"),
+        ("iterations", robot.iterations >= 1, "1 or more"),
+        ("line_search_iterations", robot.line_search_iterations >= 1, "1 or more"),
+        ("max_contacts", robot.max_contacts >= 0, "0 for auto, or more"),
+        ("max_rows", robot.max_rows >= 0, "0 for auto, or more"),
+        ("kind", robot.kind in kinds, " or ".join(kinds)),
+        ("gains", robot.gains in gains, " or ".join(gains)),
+        ("action_bounds", robot.action_bounds in bounds, "isaac or mimickit"),
+        ("mjcf", bool(robot.mjcf) == (robot.kind == "mjcf"), "a file with --robot.kind mjcf, else none"),
+        ("feet", robot.feet in feet, " or ".join(feet)),
+        ("kp_scale", robot.kp_scale > 0, "above 0"),
+    )
+
+
+def _policy_rules(policy: PolicyConfig) -> Rules:
+    return (
+        ("hidden", all(width >= 1 for width in policy.hidden), "widths of 1 or more"),
+        ("lstm_size", policy.lstm_size >= 1, "1 or more"),
+    )
+
+
+def _train_rules(train: TrainConfig) -> Rules:
+    return (
+        ("minibatches", train.minibatches >= 1, "1 or more"),
+        ("epochs", train.epochs >= 0, "0 for auto, or more"),
+        ("gamma", 0 <= train.gamma < 1, "at least 0 and below 1"),
+        ("gae_lambda", 0 <= train.gae_lambda <= 1, "between 0 and 1"),
+        ("horizon", train.horizon >= 0, "0 for auto, or more"),
+        ("total_steps", train.total_steps >= 0, "0 for auto, or more"),
+        ("average", 0 <= train.average < 1, "at least 0 and below 1"),
+        ("segment", train.segment >= 1, "1 or more"),
+        ("critic_epochs", train.critic_epochs >= 1, "1 or more"),
+        ("critic_minibatches", train.critic_minibatches >= 1, "1 or more"),
+        ("critic_learning_rate", train.critic_learning_rate > 0, "above 0"),
+        ("max_grad_norm", train.max_grad_norm >= 0, "0 for none, or more"),
+        ("advantage_clip", train.advantage_clip >= 0, "0 for none, or more"),
+        ("momentum", 0 <= train.momentum < 1, "at least 0 and below 1"),
+        ("reward_scale", train.reward_scale >= 0, "0 for auto, or more"),
+        ("norm_samples", train.norm_samples >= 0, "0 for never, or more"),
+        ("exp_prob_begin", 0 <= train.exp_prob_begin <= 1, "between 0 and 1"),
+        ("exp_prob_end", 0 <= train.exp_prob_end <= 1, "between 0 and 1"),
+        ("exp_anneal_samples", train.exp_anneal_samples >= 0, "0 for never, or more"),
+    )
+
+
+def _eval_rules(eval: EvalConfig) -> Rules:
+    return (
+        ("num_envs", eval.num_envs >= 0, "0 for auto, or more"),
+        ("termination_distance", eval.termination_distance > 0, "above 0 m"),
+        ("videos", eval.videos >= 0, "0 or more"),
+        ("video_interval", eval.video_interval >= 0, "0 for none, or more"),
+    )
+
+
+def _play_rules(play: PlayConfig) -> Rules:
+    return (
+        ("envs", play.envs >= 1, "1 or more"),
+        ("port", 0 <= play.port < 65536, "0 for any, or a port below 65536"),
+    )
+
+
+def _sweep_rules(sweep: SweepConfig) -> Rules:
+    return (
+        ("trials", sweep.trials >= 1, "1 or more"),
+        ("workers", sweep.workers >= 0, "0 for auto, or more"),
+        ("max_cost", sweep.max_cost >= 0, "0 for any, or more"),
+        ("retries", sweep.retries >= 0, "0 or more"),
+        ("points", sweep.points >= 0, "0 for auto, or more"),
+        ("confirm", sweep.confirm >= 0, "0 for never, or more"),
+    )
 
 
 def _check_learner(train: TrainConfig) -> None:

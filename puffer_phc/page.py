@@ -164,10 +164,10 @@ def plot(title: str, width: float = 5.6, height: float = 3.0) -> tuple[Figure, A
 def picture(figure: Figure, label: str) -> str:
     """A drawn figure for ``<div class=plots>``; ``label`` says in words what it shows."""
     described = f'<svg role="img" aria-label="{escape(label)}" '
-    return f"<figure>{svg(figure).replace('<svg ', described, 1)}</figure>"
+    return f"<figure>{_svg(figure).replace('<svg ', described, 1)}</figure>"
 
 
-def svg(figure: Figure) -> str:
+def _svg(figure: Figure) -> str:
     """The figure's SVG element, equal for equal pictures, in the page's own colours."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG

@@ -62,6 +62,7 @@ class DeepMimicTask:
     """
 
     num_draws = 0
+    cut_together = True
     term_names: tuple[str, ...] = TERM_NAMES
 
     def __init__(self, scene: Scene, cfg: DeepMimicConfig, episode_steps: int) -> None:
@@ -108,8 +109,6 @@ class DeepMimicTask:
 
     def final(self, which: Tensor) -> Tensor:
         """What the policy would have seen next."""
-        if which.dtype == torch.bool:
-            return self.observe()
         scene = self._scene
         dof_vel, clip_ids = scene.simulator.dof_vel[which], scene.clip_ids[which]
         return self._observation(scene.bodies.rows(which), dof_vel, clip_ids, scene.time()[which])

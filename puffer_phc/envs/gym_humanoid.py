@@ -76,6 +76,11 @@ class GymHumanoid:
         """(N,) bool: the last step ended an episode."""
         return self.terminated | self.truncated
 
+    @property
+    def final_room(self) -> int:
+        """All of them."""
+        return self.num_envs
+
     def reset(self) -> Tensor:
         """Start a new episode everywhere; returns ``obs``."""
         everyone = torch.arange(self.num_envs)

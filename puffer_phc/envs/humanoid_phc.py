@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from gymtorch import fused, latch
+from gymtorch import fused, latch, listed
 from puffer_phc.envs.actions import ActionMap
 from puffer_phc.envs.scene import Scene
 from puffer_phc.envs.style_history import StyleHistory
@@ -17,6 +17,7 @@ from puffer_phc.motions.sampler import MotionSampler, SamplingConfig
 from puffer_phc.robots.state import BodyState, MotionState, write_rows
 
 StateInit = Literal["random", "start", "default", "hybrid"]
+_FEW = 256  # last observations that a step of many environments has room for, at least
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,12 @@ class HumanoidPHC:
         """(N,) bool: the last step ended an episode."""
         return self.terminated | self.truncated
 
+    @property
+    def final_room(self) -> int:
+        """Of so many environments, the first by number, one step can keep last observations."""
+        together = self.task.cut_together or self.episodes.state_init != "random" or self.final_of_failures
+        return self.num_envs if together else min(self.num_envs, max(_FEW, self.num_envs // 8))
+
     # -- parts of a step: everything before and after physics, each compiled as a whole on a GPU ---------------------
 
     def _before_physics(self, action: Tensor) -> Tensor:
@@ -171,11 +178,9 @@ class HumanoidPHC:
 
     def _keep_final_observation(self) -> None:
         """Observe truncated environments before their reset: the value bootstraps from there."""
-        which = self._select(self.done if self.final_of_failures else self.truncated)
-        if which.dtype == torch.bool:
-            self.final_obs.copy_(self.task.final(which))
-        elif len(which):
-            self.final_obs[which] = self.task.final(which)
+        which, _ = listed(self.done if self.final_of_failures else self.truncated, self.final_room)
+        if len(which):  # what fills the list up is environment 0: the same row, over and over
+            self.final_obs.index_copy_(0, which, self.task.final(which))
 
     def _select(self, mask: Tensor) -> Tensor:
         """The environments of ``mask`` as a list where that is cheap; a GPU keeps the mask and its fixed shapes."""

@@ -42,6 +42,8 @@ class StyleTask:
         goal: (N, W) what is asked of each humanoid.
     """
 
+    cut_together = True
+
     def __init__(self, scene: Scene, style: StyleHistory, cfg: StyleTaskConfig) -> None:
         self.cfg, self._scene, self._style, self._goal = cfg, scene, style, make_goal(cfg)
         self.num_obs = style.step_size + self._goal.size
@@ -77,8 +79,7 @@ class StyleTask:
 
     def final(self, which: Tensor) -> Tensor:
         """What the policy would have seen next."""
-        seen = self._seen()
-        return seen if which.dtype == torch.bool else seen[which]
+        return self._seen()[which]
 
     def restarted(self, which: Tensor, luck: Tensor) -> None:
         """New goals where an episode begins or the old goal has had its time."""

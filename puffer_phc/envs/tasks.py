@@ -21,11 +21,13 @@ class Task(Protocol):
         num_obs: O.
         term_names: names of the K terms that ``score`` gives beside the reward.
         num_draws: R, random numbers that ``restarted`` gets for each humanoid.
+        cut_together: whether episodes that began together are cut together, after so many steps.
     """
 
     num_obs: int
     term_names: tuple[str, ...]
     num_draws: int
+    cut_together: bool
 
     @property
     def reference(self) -> BodyState | None:
@@ -45,7 +47,7 @@ class Task(Protocol):
         ...
 
     def final(self, which: Tensor) -> Tensor:
-        """Observations that end an episode: (K, O) of a list (K,) int64, or all (N, O) for a mask (N,) bool."""
+        """Observations (K, O) that end the episodes of the environments ``which`` (K,) int64."""
         ...
 
     def restarted(self, which: Tensor, luck: Tensor) -> None:

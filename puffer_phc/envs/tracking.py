@@ -37,6 +37,7 @@ class TrackingTask:
     """
 
     num_draws = 0
+    cut_together = False  # but at the end of the clip, begun anywhere in it
     term_names: tuple[str, ...] = (*TERM_NAMES, "power")
 
     def __init__(self, scene: Scene, cfg: TrackingConfig, reward: RewardConfig) -> None:
@@ -71,8 +72,6 @@ class TrackingTask:
         """What the policy would have seen next."""
         scene = self._scene
         clip_ids, time = scene.clip_ids, scene.time(1)
-        if which.dtype == torch.bool:
-            return observation(scene.bodies, scene.library.bodies_at(clip_ids, time))
         return observation(scene.bodies.rows(which), scene.library.bodies_at(clip_ids[which], time[which]))
 
     def restarted(self, which: Tensor, luck: Tensor) -> None:

@@ -26,6 +26,7 @@ class VecEnv(Protocol):
         device: where all tensors live.
         generator: of everything random in the environment.
         obs, final_obs: (N, O).
+        final_room: of so many environments, the first by number, one step can keep ``final_obs``.
         reward: (N,), what the learner maximises.
         reward_terms: (N, K), for the log.
         terminated, truncated: (N,) bool.
@@ -51,6 +52,11 @@ class VecEnv(Protocol):
     @property
     def sampler(self) -> MotionSampler | None:
         """Draws where episodes start and learns from failures; None where there is nothing to choose."""
+        ...
+
+    @property
+    def final_room(self) -> int:
+        """See above."""
         ...
 
     @property

@@ -34,10 +34,9 @@ def refitted(robot: Robot, game: GameConfig) -> Robot:
     model.dof_damping[dofs] *= game.gain_scale
     model.actuator_gainprm[actuators, 0] *= game.gain_scale  # force = kp ctrl - kp length - kd velocity
     model.actuator_biasprm[np.ix_(actuators, [1, 2])] *= game.gain_scale
-    if game.torque_scale != 1.0:
-        if not robot.torque_limit[actuators].isfinite().all():
-            fault = f"the joints of {robot.name} have no torque limits"
-            raise InputError("--game.torque_scale", fault, "use a robot that has (--robot.gains mimickit)")
+    if game.torque_scale != 1.0 and not robot.torque_limit[actuators].isfinite().all():
+        fault = f"the joints of {robot.name} have no torque limits"
+        raise InputError("--game.torque_scale", fault, "use a robot that has (--robot.gains mimickit)")
     mujoco.mj_setConst(model, mujoco.MjData(model))
     own = torch.tensor(dofs, dtype=torch.long) - 6
     gain, torque = torch.ones(robot.num_dofs), torch.ones(robot.num_dofs)

@@ -54,6 +54,11 @@ class GameEnv:
         """(N,) bool: the last step ended an episode."""
         return self.env.done
 
+    @property
+    def final_room(self) -> int:
+        """The body's."""
+        return self.env.final_room
+
     def reset(self) -> Tensor:
         """Start a new episode everywhere; returns ``obs``."""
         self._state.zero_()

@@ -16,7 +16,7 @@ class SurvivalTask:
 
     def __init__(self, task: Task, num_envs: int, device: torch.device) -> None:
         self._task = task
-        self.num_obs, self.num_draws = task.num_obs, task.num_draws
+        self.num_obs, self.num_draws, self.cut_together = task.num_obs, task.num_draws, task.cut_together
         self._one = torch.ones(num_envs, device=device)
 
     @property

@@ -110,54 +110,68 @@ def foot_track(times: Tensor, side: Side, start: Placement, steps: Sequence[Step
         style: shape of every step.
     """
     shape = FootShape.of(side)
+    path = _Path(
+        pos=_flat_ankle(start, shape).repeat(len(times), 1),
+        yaw=torch.full_like(times, start.yaw),
+        pitch=torch.zeros_like(times),
+        toe_pitch=torch.zeros_like(times),
+        flat=torch.ones_like(times, dtype=torch.bool),
+    )
     place = start
-    pos = _flat_ankle(place, shape).repeat(len(times), 1)
-    yaw = torch.full_like(times, place.yaw)
-    pitch, toe_pitch = torch.zeros_like(times), torch.zeros_like(times)
-    flat = torch.ones_like(times, dtype=torch.bool)
+    for step in (step for step in steps if step.side == side):
+        _write_step(path, times, shape, place, step, style)
+        place = step.place
+    return FootTrack(
+        ankle_pos=path.pos,
+        rot=quat_mul(_about(path.yaw, _UP), _about(path.pitch, _LEFT)),
+        toe_rot=_about(path.toe_pitch, _LEFT),
+        yaw=path.yaw,
+        flat=path.flat,
+    )
+
+
+@dataclass(frozen=True)
+class _Path:
+    """Ankle (T, 3) m, angles of foot and toes (T,) rad, and when the foot is flat (T,); steps are written into them."""
+
+    pos: Tensor
+    yaw: Tensor
+    pitch: Tensor
+    toe_pitch: Tensor
+    flat: Tensor
+
+
+def _write_step(path: _Path, times: Tensor, shape: FootShape, place: Placement, step: Step, style: StepStyle) -> None:
+    """Write into ``path`` the ``step`` of a foot that stands at ``place``, and that it stands where it lands."""
     push_off, strike, rest = (
         torch.tensor([angle], dtype=times.dtype) for angle in (style.push_off, -style.strike, 0.0)
     )
     # The rise is the first half of a minimum-jerk roll: at toe-off its speed peaks and its acceleration vanishes.
     peak = Knot(push_off, 1.875 * push_off / style.rise, rest)
     toe_peak = Knot(*(-part for part in peak))
-    for step in (step for step in steps if step.side == side):
-        rise, swing, settle, after = (
-            (times >= begin) & (times < end)
-            for begin, end in (
-                (step.lift - style.rise, step.lift),
-                (step.lift, step.land),
-                (step.land, step.land + style.settle),
-                (step.land, torch.inf),
-            )
-        )
-        flat &= ~(rise | swing | settle)
-
-        pitch[rise] = quintic(times[rise], step.lift - style.rise, step.lift, Knot.at_rest(rest), peak)[:, 0]
-        toe_pitch[rise] = -pitch[rise]  # the toes stay on the floor
-        pos[rise] = _pivot_ankle(place, shape, shape.toe, pitch[rise])
-        lift_off = _toe_off_knot(place, shape, style.push_off, float(peak.velocity))
-
-        pitch[swing] = quintic(times[swing], step.lift, step.land, peak, Knot.at_rest(strike))[:, 0]
-        toe_pitch[swing] = quintic(times[swing], step.lift, step.land, toe_peak, Knot.at_rest(rest))[:, 0]
-        touch_down = Knot.at_rest(_pivot_ankle(step.place, shape, shape.heel, strike)[0])
-        u = (times[swing] - step.lift) / (step.land - step.lift)
-        pos[swing] = quintic(times[swing], step.lift, step.land, lift_off, touch_down)
-        pos[swing] += (style.clearance * 64.0 * (u * (1.0 - u)) ** 3)[:, None] * _UP
-
-        fall = minimum_jerk(times[settle], step.land, step.land + style.settle)
-        pitch[settle] = float(strike) * (1.0 - fall)
-        pos[settle] = _pivot_ankle(step.place, shape, shape.heel, pitch[settle])
-        pos[after & ~settle] = _flat_ankle(step.place, shape)
-        yaw += (step.place.yaw - place.yaw) * minimum_jerk(times, step.lift, step.land)
-        place = step.place
-    return FootTrack(
-        ankle_pos=pos,
-        rot=quat_mul(_about(yaw, _UP), _about(pitch, _LEFT)),
-        toe_rot=_about(toe_pitch, _LEFT),
-        yaw=yaw,
-        flat=flat,
+    begin, end = step.lift - style.rise, step.land + style.settle
+    rise, swing, settle = (
+        (times >= since) & (times < until)
+        for since, until in ((begin, step.lift), (step.lift, step.land), (step.land, end))
     )
+    path.flat[rise | swing | settle] = False
+
+    path.pitch[rise] = quintic(times[rise], begin, step.lift, Knot.at_rest(rest), peak)[:, 0]
+    path.toe_pitch[rise] = -path.pitch[rise]  # the toes stay on the floor
+    path.pos[rise] = _pivot_ankle(place, shape, shape.toe, path.pitch[rise])
+
+    path.pitch[swing] = quintic(times[swing], step.lift, step.land, peak, Knot.at_rest(strike))[:, 0]
+    path.toe_pitch[swing] = quintic(times[swing], step.lift, step.land, toe_peak, Knot.at_rest(rest))[:, 0]
+    lift_off = _toe_off_knot(place, shape, style.push_off, float(peak.velocity))
+    touch_down = Knot.at_rest(_pivot_ankle(step.place, shape, shape.heel, strike)[0])
+    u = (times[swing] - step.lift) / (step.land - step.lift)
+    path.pos[swing] = quintic(times[swing], step.lift, step.land, lift_off, touch_down)
+    path.pos[swing] += (style.clearance * 64.0 * (u * (1.0 - u)) ** 3)[:, None] * _UP
+
+    path.pitch[settle] = float(strike) * (1.0 - minimum_jerk(times[settle], step.land, end))
+    path.pos[settle] = _pivot_ankle(step.place, shape, shape.heel, path.pitch[settle])
+    path.pos[times >= end] = _flat_ankle(step.place, shape)
+    path.yaw.add_((step.place.yaw - place.yaw) * minimum_jerk(times, step.lift, step.land))
 
 
 def _about(angle: Tensor, axis: Tensor) -> Tensor:

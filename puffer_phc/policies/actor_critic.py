@@ -9,6 +9,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear, pad
 
 from puffer_phc.policies.normalizer import RunningNorm
 
@@ -16,6 +17,7 @@ PolicyKind = Literal["mlp", "lstm", "lstm_critic"]
 ActorPrecision = Literal["fp16", "tf32"]
 NetworkStyle = Literal["phc", "mimickit"]
 _SMALL_MEANS = 0.01
+_ALIGNED = 8  # numbers of two bytes that a tensor core is fed at a time
 PHC_HIDDEN = (2048, 1536, 1024, 1024, 512, 512)
 
 
@@ -195,8 +197,29 @@ class ActorCritic(nn.Module):
         return self.log_std.sum() + 0.5 * self.num_actions * (1 + math.log(2 * math.pi))
 
 
+class AlignedLinear(nn.Linear):
+    """A linear layer that a GPU multiplies with widths of whole eights, filled up with zeros.
+
+    Tensor cores are fed 16 bytes at a time; for 934 inputs in bf16 an unaligned product takes three times as long.
+    Weights are stored, and other devices multiply, as they are.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(..., out_features) of (..., in_features)."""
+        aligned = self.in_features % _ALIGNED == self.out_features % _ALIGNED == 0
+        if not features.is_cuda or aligned or self.out_features < _ALIGNED:
+            return super().forward(features)
+        return self.filled_up(features)
+
+    def filled_up(self, features: Tensor) -> Tensor:
+        """:meth:`forward` in widths of whole eights."""
+        wide, high = -self.in_features % _ALIGNED, -self.out_features % _ALIGNED
+        weight, bias = pad(self.weight, (0, wide, 0, high)), pad(self.bias, (0, high))
+        return linear(pad(features, (0, wide)), weight, bias)[..., : self.out_features]
+
+
 def _linear(fan_in: int, fan_out: int, gain: float) -> nn.Linear:
-    layer = nn.Linear(fan_in, fan_out)
+    layer = AlignedLinear(fan_in, fan_out)
     nn.init.orthogonal_(layer.weight, gain)
     nn.init.zeros_(layer.bias)
     return layer
@@ -204,7 +227,7 @@ def _linear(fan_in: int, fan_out: int, gain: float) -> nn.Linear:
 
 def _plain_linear(fan_in: int, fan_out: int, bound: float = 0.0) -> nn.Linear:
     """Weights as torch makes them, or uniform within ``bound``; no bias at first."""
-    layer = nn.Linear(fan_in, fan_out)
+    layer = AlignedLinear(fan_in, fan_out)
     if bound:
         nn.init.uniform_(layer.weight, -bound, bound)
     nn.init.zeros_(layer.bias)

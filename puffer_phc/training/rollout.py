@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gymtorch import CapturedFunction, capture, fused, latch
+from gymtorch import CapturedFunction, capture, fused, latch, listed
 from puffer_phc.envs.style_history import StyleHistory
 from puffer_phc.envs.vec_env import VecEnv, generators_of
 from puffer_phc.policies.actor_critic import ActorCritic
 from puffer_phc.policies.normalizer import MomentAccumulator
+from puffer_phc.policies.player import Player
 from puffer_phc.training.distributed import World
 from puffer_phc.training.precision import network_precision
 
@@ -68,7 +69,9 @@ class RolloutBuffer:
         self.finals.zero_()
         self._final_slots.fill_(self.rewards.numel())
 
-    def queue_finals(self, step: Tensor, truncated: Tensor, obs: Tensor, state: Tensor, value: Tensor) -> None:
+    def queue_finals(
+        self, step: Tensor, truncated: Tensor, known: int, obs: Tensor, state: Tensor, value: Tensor
+    ) -> None:
         """Keep where truncated episodes ended until :meth:`value_finals`.
 
         Those that find no room keep the value of the step before, which differs little.
@@ -76,19 +79,20 @@ class RolloutBuffer:
         Args:
             step: (1,) int64.
             truncated: (N,) bool.
+            known: of so many truncated rows, the first ones, ``obs`` holds something.
             obs: (N, O) raw; only truncated rows count.
             state: (N, state_size).
             value: (N,) of the observation that the step began with.
         """
-        room, envs = self._final_obs.shape[0] - 1, truncated.shape[0]
-        place = self.finals + truncated.long().cumsum(0) - 1
-        place = torch.where(truncated, place.clamp_max(room), room)
-        self._final_obs.index_copy_(0, place, obs)
-        self._final_states.index_copy_(0, place, state)
-        slots = step * envs + torch.arange(envs, device=truncated.device)
-        self._final_slots.index_copy_(0, place, slots)
+        room = self._final_obs.shape[0] - 1
+        which, wanted = listed(truncated, known)
+        place = self.finals + torch.arange(len(which), device=truncated.device)
+        place = torch.where(wanted, place.clamp_max(room), room)
+        self._final_obs.index_copy_(0, place, obs[which])
+        self._final_states.index_copy_(0, place, state[which])
+        self._final_slots.index_copy_(0, place, step * len(truncated) + which)
         self.final_values.index_copy_(0, step, torch.where(truncated, value, 0.0)[None])
-        self.finals += truncated.sum()
+        self.finals += wanted.sum()
 
     def value_finals(self, value: Callable[[Tensor, Tensor], Tensor]) -> None:
         """Fill ``final_values`` with ``value(observations, states)`` of what was queued."""
@@ -155,15 +159,17 @@ class Runner:
         self._step: CapturedFunction[None] | None = None
         self._see, self._act = fused(self._before_policy, env.device), fused(self._after_policy, env.device)
         self._finish = fused(self._after_env, env.device)
-        self._critic = fused(policy.value, env.device)
-        self._actor_step = fused(policy.actor_step, env.device)
-        self._critic_step = fused(policy.critic_step, env.device)
-        self._obs = env.reset()
+        self._player = Player(policy)
+        played = self._player.policy
+        self._critic = fused(played.value, env.device)
+        self._actor_step = fused(played.actor_step, env.device)
+        self._critic_step = fused(played.critic_step, env.device)
+        env.reset()
         if not policy.obs_norm.count:  # a new policy: the first statistics are those of the first states
-            shift = self._obs.mean(dim=0)
+            shift = env.obs.mean(dim=0)
             self._world.broadcast_(shift)
             self.moments.start(shift)
-            self.moments.add(self._obs)
+            self.moments.add(env.obs)
             self.merge_moments()
 
     @torch.no_grad()
@@ -174,6 +180,7 @@ class Runner:
             self.record()
         assert self._step is not None
         buffer.start()
+        self._player.refresh()
         self.moments.start(policy.obs_norm.mean)
         for total in self._stats.tensors():
             total.zero_()
@@ -183,7 +190,7 @@ class Runner:
                 buffer.states[step // buffer.segment] = self._state
             self._step()
         with network_precision():
-            buffer.last_value, _ = self._critic_step(policy.obs_norm(self._obs), self._state, self._fresh)
+            buffer.last_value, _ = self._critic_step(policy.obs_norm(self.env.obs), self._state, self._fresh)
         buffer.value_finals(self._value)
         return self._stats
 
@@ -218,10 +225,10 @@ class Runner:
     # -- parts of a step, each compiled as a whole on a GPU ----------------------------------------------------------
 
     def _before_policy(self) -> Tensor:
-        obs = self.policy.obs_norm(self._obs)
+        obs = self.policy.obs_norm(self.env.obs)
         self._note(self.buffer.obs, obs)
         self._note(self.buffer.fresh, self._fresh)
-        self.moments.add(self._obs)
+        self.moments.add(self.env.obs)
         return obs
 
     def _after_policy(self, mean: Tensor, noise: Tensor) -> Tensor:
@@ -240,9 +247,9 @@ class Runner:
         self._note(buffer.truncated, cut)
         if self._style is not None:
             self._note(buffer.style, self._style.observed)
-        buffer.queue_finals(self._row, cut, env.final_obs, state, value)
+        buffer.queue_finals(self._row, cut, env.final_room, env.final_obs, state, value)
         self._count()
-        self._obs, self._state = latch(self._obs, env.obs), latch(self._state, state)
+        self._state = latch(self._state, state)
         self._fresh = latch(self._fresh, env.done)
         self._row += 1
 

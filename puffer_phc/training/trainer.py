@@ -6,7 +6,7 @@ import math
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 _VIDEO_SECONDS = 5.0
 _LOG_INTERVAL = 1.0  # s between rows of metrics: reading them waits for the device
 _TRAIN_PER_EVAL = 10.0  # s of training at least for each second of evaluation
+_LOST_CONTACTS = ("nefc", "broadphase", "narrowphase", "njmax_nnz")  # overflows that change the physics
+
 Score = tuple[float, float]
 """Success rate and minus error, or as :func:`episode_score`: the larger, the better."""
-
-_LOST_CONTACTS = ("nefc", "broadphase", "narrowphase", "njmax_nnz")  # overflows that change the physics
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.distributions import Normal
 
-from puffer_phc.policies.actor_critic import PHC_HIDDEN, ActorCritic, PolicyConfig, Trunk
+from puffer_phc.policies.actor_critic import PHC_HIDDEN, ActorCritic, AlignedLinear, PolicyConfig, Trunk
 
 KINDS = ("mlp", "lstm", "lstm_critic")
 OBS, ACTIONS, LSTM = 7, 3, 5
@@ -124,8 +124,8 @@ def test_act_normalises_and_adds_no_noise():
 
 def test_layers_and_the_place_of_the_layer_norm():
     layers = [type(layer) for layer in Trunk(OBS, (16, 12, 8)).mlp]
-    block = [nn.Linear, nn.SiLU]
-    assert layers == [*block, *block, nn.Linear, nn.LayerNorm, nn.SiLU]
+    block = [AlignedLinear, nn.SiLU]
+    assert layers == [*block, *block, AlignedLinear, nn.LayerNorm, nn.SiLU]
 
 
 def test_orthogonal_initialisation():

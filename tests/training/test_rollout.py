@@ -3,9 +3,12 @@
 import pytest
 import torch
 
+from gymtorch.listed import listed_in_fixed_size
+from puffer_phc.envs import humanoid_phc
+from puffer_phc.training import rollout
 from puffer_phc.training.rollout import RolloutBuffer, Runner
 
-KINDS = ("mlp", "lstm", "lstm_critic")
+KINDS = ("mlp", "lstm", "lstm_critic", "mlp, lists of fixed size")
 
 
 class Witness:
@@ -30,12 +33,17 @@ class Witness:
 @pytest.fixture(scope="module", params=KINDS)
 def played(request, make_learner):
     """The second of two rollouts, so that state, episodes and statistics carry over into it."""
-    learner = make_learner(request.param)
-    learner.collect()
-    learner.learn()
-    state, fresh = learner.runner._state.clone(), learner.env.done.clone()
-    witness = Witness(learner)
-    stats = learner.collect()
+    kind, _, fixed = request.param.partition(", ")
+    learner = make_learner(kind)
+    with pytest.MonkeyPatch.context() as patch:
+        if fixed:  # as on a GPU
+            patch.setattr(humanoid_phc, "listed", listed_in_fixed_size)
+            patch.setattr(rollout, "listed", listed_in_fixed_size)
+        learner.collect()
+        learner.learn()
+        state, fresh = learner.runner._state.clone(), learner.env.done.clone()
+        witness = Witness(learner)
+        stats = learner.collect()
     return learner, witness, state, fresh, stats
 
 

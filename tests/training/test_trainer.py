@@ -15,9 +15,9 @@ from rich.console import Console
 from puffer_phc.cli import main
 from puffer_phc.evaluation.evaluator import Evaluator
 from puffer_phc.training import checkpoint
-from puffer_phc.training.dashboard import make_dashboard
+from puffer_phc.training.dashboard import Lines, make_dashboard
 from puffer_phc.training.run_folder import RunFolder
-from puffer_phc.training.trainer import Trainer
+from puffer_phc.training.trainer import Trainer, _confirmed
 
 PER_ITERATION = 64
 
@@ -219,6 +219,29 @@ def test_a_checkpoint_restores_all_that_was_learned(make_learner, tmp_path):
     for name in saved.keys() - {"format", "version", "seconds"}:
         assert equal(again[name], saved[name]), name
     assert other.ppo.optimizer.param_groups[0]["lr"].item() == pytest.approx(saved["learning_rate"].item())
+
+
+def test_a_new_best_is_the_mean_of_two_evaluations():
+    better, worse = iter([(1.0, -30.0)]), iter([])
+    assert _confirmed((0.5, -20.0), None, lambda: next(better)) == (0.75, -25.0)
+    assert _confirmed((0.5, -20.0), (0.5, -19.0), lambda: next(worse)) == (0.5, -20.0)
+
+
+@pytest.mark.parametrize(("chancy", "evaluations"), [(False, [1, 2]), (True, [2, 3])])
+def test_where_chance_has_a_part_a_new_best_is_evaluated_twice(
+    make_learner, tmp_path, monkeypatch, chancy, evaluations
+):
+    trainer = make_trainer(make_learner, tmp_path / "run")
+    assert not trainer.chancy  # on a CPU
+    trainer.chancy = chancy
+    played, play = [], trainer.evaluator.play
+    monkeypatch.setattr(trainer.evaluator, "play", lambda *args: played.append(args) or play(*args))
+    for expected in evaluations:
+        trainer.evaluate(0.0, Lines(Console(quiet=True)))
+        assert len(played) == expected  # the second time the policy is the same, and not better
+    trainer.folder.close()
+    assert (tmp_path / "run" / "checkpoints" / checkpoint.BEST).is_file()
+    assert trainer._best[0] in (0.0, 1.0)
 
 
 def test_time_and_samples_both_end_a_run(make_learner, tmp_path):
