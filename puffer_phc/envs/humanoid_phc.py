@@ -130,8 +130,7 @@ class HumanoidPHC:
     @property
     def final_room(self) -> int:
         """Of so many environments, the first by number, one step can keep last observations."""
-        together = self.task.cut_together or self.episodes.state_init != "random" or self.final_of_failures
-        return self.num_envs if together else min(self.num_envs, max(_FEW, self.num_envs // 8))
+        return self.num_envs if self.final_of_failures else self._room(8)
 
     # -- parts of a step: everything before and after physics, each compiled as a whole on a GPU ---------------------
 
@@ -182,6 +181,14 @@ class HumanoidPHC:
         if len(which):  # what fills the list up is environment 0: the same row, over and over
             self.final_obs.index_copy_(0, which, self.task.final(which))
 
+    def _room(self, part: int) -> int:
+        """How many environments one step must have room for, if at most one in ``part`` ends at a time.
+
+        All, where episodes that began together also end together.
+        """
+        together = self.task.cut_together or self.episodes.state_init != "random"
+        return self.num_envs if together else min(self.num_envs, max(_FEW, self.num_envs // part))
+
     def _select(self, mask: Tensor) -> Tensor:
         """The environments of ``mask`` as a list where that is cheap; a GPU keeps the mask and its fixed shapes."""
         return mask.nonzero().squeeze(1) if self.device.type == "cpu" else mask
@@ -216,7 +223,7 @@ class HumanoidPHC:
             state = MotionState(*(torch.where(from_clip.view(-1, *[1] * (x.dim() - 1)), x, d) for x, d in pairs))
         self.simulator.reset(which, state)
         if self.style is not None:
-            self.style.restart(which, from_clip)
+            self.style.restart(which, from_clip, self._room(4) if which.dtype == torch.bool else 0)
 
     def _clear(self, which: Tensor) -> None:
         write_rows(self.episode_return, which, self.reward.new_zeros(len(which)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gymtorch import latch
+from gymtorch import latch, listed
 from puffer_phc.envs.scene import Scene
 from puffer_phc.envs.style import style_features, style_tables, world_features
 from puffer_phc.robots.state import BodyState, write_rows
@@ -55,23 +55,38 @@ class StyleHistory:
         self._history = latch(self._history, torch.cat((now[:, None], self._history[:, :-1]), dim=1))
         self.observed = latch(self.observed, self._history.flatten(1).clone())
 
-    def restart(self, which: Tensor, from_clip: Tensor | None = None) -> None:
+    def restart(self, which: Tensor, from_clip: Tensor | None = None, room: int = 0) -> None:
         """Fill the past of humanoids that have just been placed.
 
         Args:
             which: (N,) bool mask or (K,) int64 list.
             from_clip: bool, for each of ``which`` (a mask: for all N): placed on a moment of its clip, whose past
                 becomes its own; the others have always been where they are. None for all.
+            room: of a mask, only so many, the first by number, get their clip's past, which is dear to look up; more
+                than that have always been where they are. 0 for all.
         """
         scene = self.scene
         bodies, dof_vel, clip_ids, time = scene.bodies, scene.simulator.dof_vel, scene.clip_ids, scene.time()
         if which.dtype != torch.bool:
             bodies, dof_vel, clip_ids, time = bodies.rows(which), dof_vel[which], clip_ids[which], time[which]
         now = self._features(bodies, dof_vel, clip_ids, time)[:, None]
-        past = now.expand(-1, self._steps - 1, -1)
-        if self._steps > 1:
-            recorded = self._recorded(clip_ids, time, first=1)
-            past = recorded if from_clip is None else torch.where(from_clip[:, None, None], recorded, past)
+        still = now.expand(-1, self._steps, -1)
+        if self._steps == 1 or 0 < room < len(which):
+            write_rows(self._history, which, still)
+            if self._steps == 1:
+                return
+            # What fills the list up repeats its first humanoid; if nobody begins anew, rows stay as they are.
+            few, valid = listed(which, room)
+            if not len(few):  # only where lists are as long as they need be
+                return
+            few = torch.where(valid, few, few[:1])
+            wanted = valid.any() if from_clip is None else valid.any() & from_clip[few][:, None, None]
+            past = torch.where(wanted, self._recorded(clip_ids[few], time[few], first=1), self._history[few, 1:])
+            self._history.index_copy_(0, few, torch.cat((self._history[few, :1], past), dim=1))
+            return
+        past = self._recorded(clip_ids, time, first=1)
+        if from_clip is not None:
+            past = torch.where(from_clip[:, None, None], past, still[:, 1:])
         write_rows(self._history, which, torch.cat((now, past), dim=1))
 
     def recorded(self, clip_ids: Tensor, times: Tensor) -> Tensor:

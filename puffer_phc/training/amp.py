@@ -20,6 +20,7 @@ from puffer_phc.policies.discriminator import DifferenceScale, Discriminator, St
 from puffer_phc.policies.normalizer import RunningNorm
 from puffer_phc.training.distributed import World
 from puffer_phc.training.precision import network_precision
+from puffer_phc.training.recorded import RecordedStep
 from puffer_phc.training.replay import ReplayBuffer
 from puffer_phc.training.rollout import RolloutBuffer
 
@@ -163,6 +164,7 @@ class StyleLearner:
     Attributes:
         discriminator: the network; rewards are those of before its update.
         optimizer: Adam of its own, so that the policy's learning rate, which follows a KL, is not its.
+        step: learns from raw rows, simulated, replayed and recorded; returns metrics.
     """
 
     def __init__(
@@ -179,6 +181,7 @@ class StyleLearner:
         self.replay = ReplayBuffer(cfg.replay_buffer, self._style.size, cfg.replay_keep, device)
         self._demos = None if cfg.kind == "add" else Demonstrations(self._style, cfg, self._generator)
         self._loss = fused(self._normalised_loss, device)
+        self.step = RecordedStep(self._step_on, self.optimizer, list, device, self._world.size == 1)
         self._reward = fused(self._reward_of, device)
         self._mean_reward = torch.zeros((), device=device)
         if self._demos is not None:  # the first rewards, too, are of motions that are scaled sensibly
@@ -209,7 +212,7 @@ class StyleLearner:
         total = torch.zeros(len(STYLE_METRICS), device=rows.device)
         parts = self._parts(rows)
         for _ in range(self._updates):
-            total[:-1] += self._step(*parts)
+            total[:-1] += self.step(*parts)
             parts = self._parts(rows)
         total[:-1] /= self._updates
         total[-1] = self._mean_reward
@@ -221,7 +224,11 @@ class StyleLearner:
         """Do the work of one reward and one gradient step without their effect, so that what must be compiled is."""
         with torch.no_grad(), network_precision():
             self._reward(buffer.style[0])
-        loss, _ = self._loss(*self._parts(buffer.style.flatten(0, 1)))
+        parts = self._parts(buffer.style.flatten(0, 1))
+        if self.step.wanted:
+            self.step.record(*parts)
+            return
+        loss, _ = self._loss(*parts)
         loss.backward()
         self.optimizer.zero_grad(set_to_none=True)
 
@@ -238,7 +245,7 @@ class StyleLearner:
         norm = self.discriminator.norm
         return discriminator_loss(self.discriminator, norm(agent), norm(replay), norm(demo), self.cfg)
 
-    def _step(self, agent: Tensor, replay: Tensor, demo: Tensor) -> Tensor:
+    def _step_on(self, agent: Tensor, replay: Tensor, demo: Tensor) -> Tensor:
         loss, metrics = self._loss(agent, replay, demo)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -271,3 +278,4 @@ class StyleLearner:
         """Go on from :meth:`state_dict`."""
         self.discriminator.load_state_dict(state["discriminator"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.step.forget()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from puffer_phc.policies.actor_critic import ActorCritic
 from puffer_phc.training.distributed import World
+from puffer_phc.training.recorded import RecordedStep
 from puffer_phc.training.rollout import RolloutBuffer
 
 METRIC_NAMES = (
@@ -94,6 +95,7 @@ class PPO:
         optimizer: over all parameters.
         learning_rate: () tensor, before warm-up.
         updates: rollouts learned from so far.
+        step: learns from one minibatch, given as the fields of a :class:`Batch`; returns metrics.
         target_kl: of the next update; the trainer lowers it towards the end of a run.
         initial: copies of the parameters at the start, for the pull back to them; empty when that is off.
     """
@@ -110,6 +112,9 @@ class PPO:
         self._scaler = torch.amp.GradScaler(device.type, enabled=policy.actor_in_fp16 and device.type == "cuda")
         self.updates = 0
         self.target_kl = cfg.target_kl
+        self._target_kl, self._warmth = torch.tensor(cfg.target_kl, device=device), torch.ones((), device=device)
+        recordable = self._world.size == 1
+        self.step = RecordedStep(self._step_on, self.optimizer, self._changing, device, recordable)
         self.initial = [parameter.detach().clone() for parameter in policy.parameters()] if cfg.l2_init_coef else []
 
     def restore(self, optimizer: dict[str, Any], learning_rate: Tensor, updates: int, initial: list[Tensor]) -> None:
@@ -123,6 +128,7 @@ class PPO:
         self._applied_rate.copy_(self.optimizer.param_groups[0]["lr"])
         self.optimizer.param_groups[0]["lr"] = self._applied_rate
         self.updates = updates
+        self.step.forget()
         if self.initial and initial:
             for own, saved in zip(self.initial, initial, strict=True):
                 own.copy_(saved)
@@ -139,12 +145,14 @@ class PPO:
             Metrics (8,) in the order of ``METRIC_NAMES``, means over all minibatches, on the device.
         """
         batches = Batches(self.policy, buffer, advantages, returns)
+        self._target_kl.fill_(self.target_kl)
+        self._warmth.fill_(min(1.0, (self.updates + 1) / (self.cfg.warmup_updates + 1)))
         total = torch.zeros(len(METRIC_NAMES), device=advantages.device)
         count = 0
         for _ in range(self.cfg.epochs):
             order = torch.randperm(batches.count, device=advantages.device, generator=generator)
             for ids in order.chunk(self.cfg.minibatches):
-                metrics = self._step(batches.take(ids))
+                metrics = self.step(*batches.fields(ids, self.step.inputs))
                 total[:-1] += metrics[:-1]
                 if count == 0:
                     total[-1] = metrics[-1]
@@ -153,8 +161,8 @@ class PPO:
         total[:-1] /= count
         return total
 
-    def _step(self, batch: Batch) -> Tensor:
-        loss, metrics = self.loss(batch)
+    def _step_on(self, *fields: Tensor) -> Tensor:
+        loss, metrics = self.loss(Batch(*fields))
         self.optimizer.zero_grad(set_to_none=True)
         self._scaler.scale(loss).backward()
         self._scaler.unscale_(self.optimizer)
@@ -207,12 +215,21 @@ class PPO:
         blank = torch.zeros_like(buffer.values)
         batches = Batches(self.policy, buffer, blank, blank)
         ids = torch.arange(batches.count, device=blank.device).chunk(self.cfg.minibatches)[0]
+        if self.step.wanted:
+            self.step.record(*batches.fields(ids))
+            return
         # Several ranks arrange their messages by what the first pass shows, and settle in the second.
         for _ in range(1 if self._world.size == 1 else 3):
             loss, metrics = self.loss(batches.take(ids))
             loss.backward()
             self._world.mean(metrics)
             self.optimizer.zero_grad(set_to_none=True)
+
+    def _changing(self) -> list[Tensor]:
+        """What a step changes beside weights and the optimiser's state."""
+        self._scaler.scale(torch.zeros((), device=self.learning_rate.device))  # it makes its tensors when first used
+        tensors = (self.learning_rate, self._applied_rate, self._scaler._scale, self._scaler._growth_tracker)
+        return [tensor for tensor in tensors if tensor is not None]
 
     def _standardised(self, advantage: Tensor) -> Tensor:
         """Advantages of mean 0 and deviation 1 over all ranks; a single one has no deviation and stays what it is."""
@@ -225,12 +242,11 @@ class PPO:
 
     def _adapt_learning_rate(self, kl: Tensor) -> None:
         cfg, rate = self.cfg, self.learning_rate
-        if self.target_kl:
-            rate = torch.where(kl > 2 * self.target_kl, rate / LR_FACTOR, rate)
-            rate = torch.where(kl < 0.5 * self.target_kl, rate * LR_FACTOR, rate)
+        if cfg.target_kl:
+            rate = torch.where(kl > 2 * self._target_kl, rate / LR_FACTOR, rate)
+            rate = torch.where(kl < 0.5 * self._target_kl, rate * LR_FACTOR, rate)
             self.learning_rate.copy_(rate.clamp(cfg.min_learning_rate, cfg.max_learning_rate))
-        warmup = min(1.0, (self.updates + 1) / (cfg.warmup_updates + 1))
-        self._applied_rate.copy_(self.learning_rate * warmup)
+        self._applied_rate.copy_(self.learning_rate * self._warmth)
 
 
 @dataclass(frozen=True)
@@ -279,8 +295,14 @@ class Batches:
 
     def take(self, ids: Tensor) -> Batch:
         """The sequences ``ids`` (S,)."""
-        fields = [field.index_select(0, ids) for field in (*self._fields, self._states)]
-        return Batch(*fields)
+        return Batch(*self.fields(ids))
+
+    def fields(self, ids: Tensor, into: list[Tensor] | None = None) -> list[Tensor]:
+        """The fields of :meth:`take`, written ``into`` tensors if these fit."""
+        fields = (*self._fields, self._states)
+        if into is None or len(into[0]) != len(ids):
+            return [field.index_select(0, ids) for field in fields]
+        return [torch.index_select(field, 0, ids, out=own) for field, own in zip(fields, into, strict=True)]
 
 
 def make_optimizer(groups: Iterable[dict[str, Any]], cfg: PPOConfig) -> torch.optim.Optimizer:

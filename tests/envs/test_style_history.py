@@ -5,6 +5,9 @@ import torch
 from small_env import DT, FAR, LIBRARY, actions, short_library
 from small_style import SWAY, make_amp, make_tracking
 
+from gymtorch import listed
+from gymtorch.listed import listed_in_fixed_size
+from puffer_phc.envs import style_history
 from puffer_phc.envs.style import style_features, world_features
 from puffer_phc.envs.style_history import StyleHistory
 
@@ -123,20 +126,44 @@ def test_differences_have_no_past():
 )
 def test_masks_do_what_lists_do(make):
     """A GPU's fixed shapes give what a CPU's lists give."""
-    listed, masked = make(), make()
+    lists, masked = make(), make()
     masked._select = lambda mask: mask
-    for env in (listed, masked):
+    for env in (lists, masked):
         env.reset()
     ended = 0
-    for action in torch.randn(30, 8, listed.num_actions, generator=torch.Generator().manual_seed(1)) * 0.3:
-        for env in (listed, masked):
+    for action in torch.randn(30, 8, lists.num_actions, generator=torch.Generator().manual_seed(1)) * 0.3:
+        for env in (lists, masked):
             env.step(action)
         for name in ("obs", "reward", "terminated", "truncated", "clip_ids", "start_time"):
-            torch.testing.assert_close(getattr(masked, name), getattr(listed, name), atol=1e-4, rtol=1e-4)
-        torch.testing.assert_close(masked.style.observed, listed.style.observed, atol=1e-3, rtol=1e-3)
-        torch.testing.assert_close(masked.style._history, listed.style._history, atol=1e-3, rtol=1e-3)
-        ended += int(listed.done.sum())
+            torch.testing.assert_close(getattr(masked, name), getattr(lists, name), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(masked.style.observed, lists.style.observed, atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(masked.style._history, lists.style._history, atol=1e-3, rtol=1e-3)
+        ended += int(lists.done.sum())
     assert ended > 8
+
+
+@pytest.mark.parametrize("list_of", [listed, listed_in_fixed_size])
+@pytest.mark.parametrize("chosen", [[1, 3, 4], [0, 2], [5], []])
+def test_a_step_has_room_for_so_many_pasts(monkeypatch, list_of, chosen):
+    """The first two get their clip's past, a third has always been where it is, the others keep theirs."""
+    monkeypatch.setattr(style_history, "listed", list_of)
+    env = make_tracking(envs=6, steps=3)
+    env.reset()
+    style, marks = env.style, torch.arange(6.0)
+    style._history[:] = marks[:, None, None]
+    mask = torch.zeros(6, dtype=torch.bool)
+    mask[chosen] = True
+    style.restart(mask, None, 2)
+    for row in range(6):
+        history = style._history[row]
+        if row not in chosen:
+            assert (history == marks[row]).all()
+        elif row in chosen[2:]:
+            assert torch.equal(history, history[:1].expand(3, -1))
+        else:
+            for k in range(3):
+                wanted = of_library(env, env.start_time - k * DT)[row]
+                torch.testing.assert_close(history[k], wanted, atol=2e-4, rtol=0)
 
 
 def test_recorded_motion_is_the_clips_own():

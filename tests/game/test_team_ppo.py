@@ -164,7 +164,7 @@ def test_a_conditioned_critic_learns_how_much_the_partner_matters(make_game):
         batch.state,
     )
     for _ in range(80):
-        ppo._step(batch)
+        ppo.step(*vars(batch).values())
     with torch.no_grad():
         blind = joint.values(batch.obs, batch.state, batch.fresh)[0]
         known = joint.values_knowing(batch.obs, batch.action)

@@ -172,7 +172,7 @@ def test_statistics_stand_still_while_rewards_and_losses_are_computed():
     before = [norm.mean.clone(), norm.var.clone(), norm.count.clone()]
     style.add_reward(learner.buffer)
     for _ in range(3):
-        style._step(*style._parts(learner.buffer.style.flatten(0, 1)))
+        style.step(*style._parts(learner.buffer.style.flatten(0, 1)))
     for old, new in zip(before, (norm.mean, norm.var, norm.count), strict=True):
         assert torch.equal(old, new)
     style.update(learner.buffer)
