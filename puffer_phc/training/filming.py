@@ -10,6 +10,7 @@ import logging
 import multiprocessing
 import os
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -33,7 +34,9 @@ class Filmer:
     """
 
     def __init__(self, folder: Path, robot: Robot, control_dt: float, layout: Layout) -> None:
-        self._folder, self._robot, self._fps, self._layout = folder, robot, 1.0 / control_dt, layout
+        # Robots cross to the other process without what they were made from, which MuJoCo cannot send.
+        self._robot = replace(robot, spec=None)
+        self._folder, self._fps, self._layout = folder, 1.0 / control_dt, layout
         self._process: BaseProcess | None = None
         self._path = folder
 

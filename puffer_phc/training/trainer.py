@@ -147,6 +147,7 @@ class Trainer:
                     self.evaluate(plan.fraction, dashboard)
                 if plan.save:
                     self.save(checkpoint.LAST)
+                self._film()
             self._signal = plan.signal
             if not self._signal:
                 self.evaluate(plan.fraction, dashboard)
@@ -232,7 +233,7 @@ class Trainer:
         sharded = self.cfg.env.shard and self.evaluator.env.library is self.env.library
         return evaluate_together(self.evaluator, policy, sharded, world)[0]
 
-    def _film(self, dashboard: Dashboard) -> None:
+    def _film(self) -> None:
         """Every ``eval.video_interval`` s record some seconds of a clip, and let another process draw them."""
         if self._filmer is None or not self.folder or self.seconds() < self._next_video:
             return

@@ -164,6 +164,7 @@ def test_osmesa_and_an_optimiser_live_in_one_process():
         "from puffer_phc.viewers.gl import make_context; make_context(32, 32); print('both')"
     )
     environment = {**os.environ, "MUJOCO_GL": "osmesa"}
+    environment.pop("PYOPENGL_PLATFORM", None)  # which EGL leaves behind in this process
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout.strip()) == (0, "both"), done.stderr
 
