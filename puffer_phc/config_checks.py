@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import typing
+from dataclasses import fields
 
 from puffer_phc.config import Config, EnvConfig, EvalConfig, RobotConfig, RobotKind, SweepConfig, TrainConfig
 from puffer_phc.envs.deepmimic import DeepMimicConfig
+from puffer_phc.envs.rewards import RewardConfig
 from puffer_phc.envs.scene import Loop
 from puffer_phc.errors import InputError
 from puffer_phc.game.options import check_game
@@ -19,6 +21,30 @@ from puffer_phc.viewers.options import PlayConfig
 
 Rules = tuple[tuple[str, bool, str], ...]
 """Name of an option, whether its value is good, and what would be."""
+_NEVER_NEGATIVE = {
+    "train": [
+        "final_kl",
+        "eval_interval",
+        "checkpoint_interval",
+        "clip",
+        "value_clip",
+        "value_coef",
+        "entropy_coef",
+        "bound_coef",
+        "l2_init_coef",
+        "action_coef",
+        "action_bound",
+        "learning_rate",
+        "min_learning_rate",
+        "max_learning_rate",
+        "target_kl",
+        "warmup_updates",
+    ],
+    "style": ["style_weight", "reward_scale", "loss_weight", "logit_reg", "grad_penalty", "weight_decay"],
+    "reward": [item.name for item in fields(RewardConfig)],
+    "deepmimic": [item.name for item in fields(DeepMimicConfig) if item.name.startswith(("w_", "k_"))],
+    "robot": ["kd_scale"],
+}
 
 
 def check(cfg: Config) -> None:
@@ -27,6 +53,7 @@ def check(cfg: Config) -> None:
     Raises:
         InputError: one is out of range, or does not go with others.
     """
+    _check_numbers(cfg)
     _check_ranges(cfg)
     horizon, segment = cfg.train.horizon, cfg.train.segment
     if cfg.policy.kind != "mlp" and horizon % segment:
@@ -35,6 +62,18 @@ def check(cfg: Config) -> None:
     _check_style(cfg)
     check_game(cfg)
     _check_learner(cfg.train)
+
+
+def _check_numbers(cfg: Config) -> None:
+    """Refuse what is no number, and what is negative though it means a size, a weight or a time."""
+    for section in fields(cfg):
+        options, never_negative = getattr(cfg, section.name), _NEVER_NEGATIVE.get(section.name, ())
+        for name, value in vars(options).items():
+            option = f"--{name}" if section.name == "base" else f"--{section.name}.{name}"
+            if isinstance(value, float) and math.isnan(value):
+                raise InputError(option, "nan is no number", "give one")
+            if name in never_negative and value < 0:
+                raise InputError(option, f"{value!r} is out of range", "use 0 or more")
 
 
 def _check_ranges(cfg: Config) -> None:
@@ -65,6 +104,7 @@ def _env_rules(env: EnvConfig) -> Rules:
         ("num_envs", env.num_envs >= 0, "0 for auto, or more"),
         ("termination_distance", env.termination_distance > 0, "above 0 m"),
         ("adaptive", 0 <= env.adaptive < 1, "at least 0 and below 1"),
+        ("ema", 0 < env.ema <= 1, "above 0 and at most 1"),
         ("bin_seconds", env.bin_seconds > 0, "above 0 s"),
         ("smoothing", 0 <= env.smoothing < 1, "at least 0 and below 1"),
         ("episode_steps", env.episode_steps >= 2, "2 or more"),

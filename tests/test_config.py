@@ -284,6 +284,14 @@ NAN = float("nan")
         ("policy.lstm_size", [0, -1], [1]),
         ("base.threads", [-1], [0, 1]),
         ("robot.integrator", ["euler", ""], ["discrete", "implicitfast"]),
+        ("env.ema", [0.0, -1.0, 1.1, NAN], [0.05, 1.0]),
+        ("train.learning_rate", [-1e-5, NAN], [0.0, 1e-3]),
+        ("train.clip", [-1.0, NAN], [0.0, 0.2]),
+        ("train.time_limit", [NAN], [-1.0, 0.0, float("inf")]),
+        ("reward.w_pos", [-0.1, NAN], [0.0, 1.0]),
+        ("deepmimic.k_pose", [-0.1, NAN], [0.0, 1.0]),
+        ("style.grad_penalty", [-1.0, NAN], [0.0, 5.0]),
+        ("policy.log_std", [NAN], [-2.3, 0.0]),
     ],
 )
 def test_numbers_that_cannot_work(option, bad, good):
