@@ -22,6 +22,14 @@ def options(**env):
 
 
 @pytest.fixture(scope="session")
+def artefacts():
+    """Where pictures stay that people may want to look at after the tests."""
+    folder = ROOT / ".ci" / "artefacts"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def world():
     """Robot and library, which nobody changes."""
     cfg = options()

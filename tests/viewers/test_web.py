@@ -101,7 +101,7 @@ def scrub_to(page, seconds):
 
 
 @pytest.mark.timeout(300)
-def test_a_policy_is_played_with_in_a_browser(run_folder, tmp_path):
+def test_a_policy_is_played_with_in_a_browser(run_folder, artefacts):
     faults = []
     with server(run_folder) as (process, address):
         with browser_page(address, faults) as (page, expect):
@@ -135,7 +135,7 @@ def test_a_policy_is_played_with_in_a_browser(run_folder, tmp_path):
             page.get_by_role("button", name="Pause").click()
             page.set_viewport_size({"width": 1000, "height": 700})  # small until now: drawing it takes the time
             page.wait_for_timeout(500)
-            picture = page.screenshot(path=tmp_path / "page.png")
+            picture = page.screenshot(path=artefacts / "web_viewer.png")
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
         assert "Traceback" not in process.stdout.read()
