@@ -12,12 +12,11 @@ from torch import Tensor
 
 import gymtorch
 from puffer_phc.config import Config, resolve, resolve_device
+from puffer_phc.envs.episode_report import EpisodeReport
 from puffer_phc.envs.pufferlib_import import import_pufferlib
 from puffer_phc.factory import make_env, make_library, make_robot
 
 pufferlib = import_pufferlib()
-
-_REPORT_EVERY = 32  # steps between info dictionaries: making one waits for the device
 
 
 class PHCVecEnv(pufferlib.PufferEnv):  # type: ignore[misc, name-defined]
@@ -73,8 +72,7 @@ class PHCVecEnv(pufferlib.PufferEnv):  # type: ignore[misc, name-defined]
         self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (self.env.num_actions,), np.float32)
         super().__init__(buf)
         self._torch = torch_buffers
-        self._steps = 0
-        self._ended = torch.zeros(4, device=place)  # episodes, summed return, summed length, successes
+        self._report = EpisodeReport(self.env)
         if torch_buffers:
             self.observations, self.rewards = self.env.obs, self.env.reward
             self.terminals, self.truncations = self.env.terminated, self.env.truncated
@@ -100,11 +98,8 @@ class PHCVecEnv(pufferlib.PufferEnv):  # type: ignore[misc, name-defined]
         env = self.env
         action = actions if isinstance(actions, Tensor) else torch.from_numpy(np.asarray(actions, dtype=np.float32))
         env.step(action.to(env.device))
-        done = env.done
-        ended = torch.stack((torch.ones_like(env.reward), env.episode_return, env.episode_length, env.truncated))
-        self._ended += (ended * done).sum(dim=1)
         self._publish()
-        return self.observations, self.rewards, self.terminals, self.truncations, self._infos()
+        return self.observations, self.rewards, self.terminals, self.truncations, self._report.after_step()
 
     def close(self) -> None:
         """Nothing outlives the object."""
@@ -116,14 +111,3 @@ class PHCVecEnv(pufferlib.PufferEnv):  # type: ignore[misc, name-defined]
         else:
             for target, source in zip(self._shared, (env.obs, env.reward, env.terminated, env.truncated), strict=True):
                 target.copy_(source)
-
-    def _infos(self) -> list[dict[str, float]]:
-        self._steps += 1
-        if self._steps % _REPORT_EVERY:
-            return []
-        episodes, returns, lengths, successes = self._ended.tolist()
-        self._ended.zero_()
-        if not episodes:
-            return []
-        means = {"episode_return": returns, "episode_length": lengths, "success": successes}
-        return [{name: total / episodes for name, total in means.items()}]

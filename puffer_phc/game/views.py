@@ -12,6 +12,7 @@ from pettingzoo import ParallelEnv
 from torch import Tensor
 
 from puffer_phc.config import Config, resolve, resolve_device
+from puffer_phc.envs.episode_report import EpisodeReport
 from puffer_phc.envs.humanoid_phc import HumanoidPHC
 from puffer_phc.envs.pufferlib_import import import_pufferlib
 from puffer_phc.factory import make_env, make_library, make_robot
@@ -19,7 +20,6 @@ from puffer_phc.game.agents import Agents, parse_agents
 
 pufferlib = import_pufferlib()
 
-_REPORT_EVERY = 32  # steps between info dictionaries: making one waits for the device
 Array = NDArray[np.float32]
 
 
@@ -147,8 +147,7 @@ class GameVecEnv(pufferlib.PufferEnv):  # type: ignore[misc, name-defined]
             agent * widest + place for agent, dofs in enumerate(self.partition.dofs) for place in range(len(dofs))
         ]
         self._places = torch.tensor(places, device=self.env.device)[self.partition.order(self.env.device)]
-        self._steps = 0
-        self._ended = torch.zeros(4, device=self.env.device)  # episodes, summed return, summed length, successes
+        self._report = EpisodeReport(self.env)
 
     def reset(self, seed: int | None = None) -> tuple[Array, list[dict[str, float]]]:
         """Start a new episode everywhere, from ``seed`` if one is given."""
@@ -166,10 +165,8 @@ class GameVecEnv(pufferlib.PufferEnv):  # type: ignore[misc, name-defined]
         env = self.env
         rows = torch.from_numpy(np.asarray(actions, dtype=np.float32)).to(env.device).reshape(env.num_envs, -1)
         env.step(rows.index_select(1, self._places))
-        ended = torch.stack((torch.ones_like(env.reward), env.episode_return, env.episode_length, env.truncated))
-        self._ended += (ended * env.done).sum(dim=1)
         self._publish()
-        return self.observations, self.rewards, self.terminals, self.truncations, self._infos()
+        return self.observations, self.rewards, self.terminals, self.truncations, self._report.after_step()
 
     def close(self) -> None:
         """Nothing outlives the object."""
@@ -180,12 +177,3 @@ class GameVecEnv(pufferlib.PufferEnv):  # type: ignore[misc, name-defined]
         shared = (self.observations, self.rewards, self.terminals, self.truncations)
         for target, source in zip(shared, (env.obs, env.reward, env.terminated, env.truncated), strict=True):
             target[:] = source.repeat_interleave(count, dim=0).cpu().numpy()
-
-    def _infos(self) -> list[dict[str, float]]:
-        self._steps += 1
-        if self._steps % _REPORT_EVERY:
-            return []
-        episodes, returns, lengths, successes = self._ended.tolist()
-        self._ended.zero_()
-        means = {"episode_return": returns, "episode_length": lengths, "success": successes}
-        return [{name: total / episodes for name, total in means.items()}] if episodes else []

@@ -97,7 +97,8 @@ class MujocoWarp:
 
     def physics(self, target: Tensor) -> None:
         """Only the physics of :meth:`step`."""
-        self._ctrl.copy_(target)
+        if self._servos is None:
+            self._ctrl.copy_(target)
         with self._on_device(), torch_stream_as_warp(self.device):
             for _ in range(self._substeps):
                 if self._servos is not None:

@@ -6,7 +6,7 @@ chatter, at 1/60 s they diverge), and one that has the stiffness alone, with the
 limb cannot turn faster than ``limit / kd``, a few rad/s, however far its target is ahead.
 
 So the damping stays in the joint, implicit, the model's actuator is not limited at all, and every physics step aims at
-the target nearest to the wanted one whose whole torque is within the limit. See ``docs/robots.md`` for what that does.
+the target nearest to the wanted one whose whole torque is within the limit. See ``docs/physics.md`` for what that does.
 """
 
 from __future__ import annotations
