@@ -69,11 +69,10 @@ class TeamPPO(PPO):
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """As :meth:`PPO.loss`, the agents' surrogates added up and a conditioned critic's two losses averaged."""
         cfg, policy = self.cfg, self._joint
-        mean, values, _ = self._network(batch.obs, batch.state, batch.fresh, batch.action)
+        mean, values, _ = policy(batch.obs, batch.state, batch.fresh, batch.action)
         log_ratio = policy.log_prob(mean, batch.action) - batch.log_prob  # (S, L, A)
         ratio = log_ratio.exp()
-        given = batch.advantage if batch.advantage.dim() == 3 else batch.advantage[..., None].expand_as(ratio)
-        advantage = torch.stack([self._standardised(own) for own in given.unbind(-1)], dim=-1)
+        advantage = batch.advantage if batch.advantage.dim() == 3 else batch.advantage[..., None]
         surrogate = torch.minimum(ratio * advantage, ratio.clamp(1 - cfg.clip, 1 + cfg.clip) * advantage)
         policy_loss = -surrogate.mean(dim=(0, 1)).sum()
         value_loss = self._value_loss(values, batch)

@@ -165,6 +165,7 @@ class StyleLearner:
         discriminator: the network; rewards are those of before its update.
         optimizer: Adam of its own, so that the policy's learning rate, which follows a KL, is not its.
         step: learns from raw rows, simulated, replayed and recorded; returns metrics.
+        steps: the same, as a list.
     """
 
     def __init__(
@@ -175,13 +176,13 @@ class StyleLearner:
         device = style.scene.device
         self._generator = torch.Generator(device=device).manual_seed(seed)
         self.discriminator = Discriminator(self._style.size, cfg.hidden, cfg.kind).to(device)
-        for tensor in self.discriminator.state_dict().values():
-            self._world.broadcast_(tensor)
+        self._world.share_weights(self.discriminator)
         self.optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=cfg.learning_rate, fused=True)
         self.replay = ReplayBuffer(cfg.replay_buffer, self._style.size, cfg.replay_keep, device)
         self._demos = None if cfg.kind == "add" else Demonstrations(self._style, cfg, self._generator)
         self._loss = fused(self._normalised_loss, device)
-        self.step = RecordedStep(self._step_on, self.optimizer, list, device, self._world.size == 1)
+        self.step = RecordedStep(self._gradients, self._apply, self.optimizer, list, device, self._world)
+        self.steps = [self.step]
         self._reward = fused(self._reward_of, device)
         self._mean_reward = torch.zeros((), device=device)
         if self._demos is not None:  # the first rewards, too, are of motions that are scaled sensibly
@@ -215,22 +216,16 @@ class StyleLearner:
             total[:-1] += self.step(*parts)
             parts = self._parts(rows)
         total[:-1] /= self._updates
-        total[-1] = self._mean_reward
+        total[-1] = self._world.mean(self._mean_reward)
         self.replay.add(rows, self._generator)
         self._merge(torch.cat([part for part in parts[: 2 if self._demos is None else 3]]))
-        return self._world.mean(total)
+        return total
 
     def rehearse(self, buffer: RolloutBuffer) -> None:
         """Do the work of one reward and one gradient step without their effect, so that what must be compiled is."""
         with torch.no_grad(), network_precision():
             self._reward(buffer.style[0])
-        parts = self._parts(buffer.style.flatten(0, 1))
-        if self.step.wanted:
-            self.step.record(*parts)
-            return
-        loss, _ = self._loss(*parts)
-        loss.backward()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.step.rehearse(*self._parts(buffer.style.flatten(0, 1)))
 
     def _parts(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Raw rows of one gradient step: simulated, replayed, recorded."""
@@ -245,14 +240,12 @@ class StyleLearner:
         norm = self.discriminator.norm
         return discriminator_loss(self.discriminator, norm(agent), norm(replay), norm(demo), self.cfg)
 
-    def _step_on(self, agent: Tensor, replay: Tensor, demo: Tensor) -> Tensor:
+    def _gradients(self, agent: Tensor, replay: Tensor, demo: Tensor) -> Tensor:
         loss, metrics = self._loss(agent, replay, demo)
-        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        if self._world.size > 1:
-            gradients = [p.grad for p in self.discriminator.parameters() if p.grad is not None]
-            self._world.sum_(gradients)
-            torch._foreach_div_(gradients, float(self._world.size))
+        return metrics
+
+    def _apply(self, metrics: Tensor) -> Tensor:
         self.optimizer.step()
         return metrics
 

@@ -1,8 +1,8 @@
 """Training on several GPUs (or, to try it, several CPU processes): one process each, started by ``torchrun``.
 
-Every rank has a simulator and a policy of its own. Gradients are averaged by ``DistributedDataParallel``; normalisers,
-advantage moments, learning rate and sampling weights are merged, so that N ranks learn as one with N times the
-humanoids would. Decisions that depend on a clock (log, evaluate, save, stop) are rank 0's.
+Every rank has a simulator and a policy of its own. Gradients are averaged (``recorded.py``); normalisers, advantage
+moments, learning rate and sampling weights are merged, so that N ranks learn as one with N times the humanoids would.
+Decisions that depend on a clock (log, evaluate, save, stop) are rank 0's.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from puffer_phc.errors import InputError
 from puffer_phc.processor import cores
@@ -52,16 +51,21 @@ class World:
         for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):  # one message for each type, in one order
             parts = [tensor for tensor in tensors if tensor.dtype == dtype]
             flat = torch.cat([tensor.reshape(-1) for tensor in parts])
-            dist.all_reduce(flat)
+            self.add_(flat)
             for tensor, total in zip(parts, flat.split([tensor.numel() for tensor in parts]), strict=True):
                 tensor.copy_(total.view_as(tensor))
+
+    def add_(self, tensor: Tensor) -> None:
+        """Replace ``tensor``, contiguous, by its sum over ranks, in place."""
+        if self.size > 1:
+            dist.all_reduce(tensor)
 
     def mean(self, tensor: Tensor) -> Tensor:
         """Mean over ranks, of every element."""
         if self.size == 1:
             return tensor
         total = tensor.detach().clone()
-        dist.all_reduce(total)
+        self.add_(total)
         return total / self.size
 
     def broadcast_(self, tensor: Tensor) -> None:
@@ -85,16 +89,10 @@ class World:
         dist.all_gather_object(items, item, group=self.control)
         return items
 
-    def replicated(self, policy: nn.Module) -> nn.Module:
-        """``policy`` with gradients averaged over ranks; all start from rank 0's weights."""
-        if self.size == 1:
-            return policy
-        device = next(policy.parameters()).device
-        return DistributedDataParallel(
-            policy,
-            device_ids=[device.index] if device.type == "cuda" else None,
-            gradient_as_bucket_view=True,
-        )
+    def share_weights(self, network: nn.Module) -> None:
+        """Give every rank rank 0's parameters and buffers."""
+        for tensor in (*network.parameters(), *network.buffers()):
+            self.broadcast_(tensor.data)
 
 
 def seed_of(seed: int, rank: int) -> int:

@@ -56,9 +56,8 @@ class Learner:
         self.runner = Runner(env, policy, self.buffer, seed, cfg.train.capture, self.world, history, mixed)
         updates = cfg.train.epochs * cfg.train.minibatches
         self.style = StyleLearner(cfg.style, history, updates, seed + _STYLE_SEED, self.world) if history else None
-        for learner in (self.ppo, self.style):
-            if isinstance(learner, (PPO, StyleLearner)):
-                learner.step.wanted &= cfg.train.capture
+        for step in (*self.ppo.steps, *(self.style.steps if self.style else ())):
+            step.wanted &= cfg.train.capture
         self.style_metrics = torch.zeros(len(STYLE_METRICS), device=env.device)
         self.samples = env.num_envs * cfg.train.horizon * self.world.size
         self._shared_clips = not cfg.env.shard

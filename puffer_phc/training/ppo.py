@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -96,13 +96,14 @@ class PPO:
         learning_rate: () tensor, before warm-up.
         updates: rollouts learned from so far.
         step: learns from one minibatch, given as the fields of a :class:`Batch`; returns metrics.
+        steps: the same, as a list.
         target_kl: of the next update; the trainer lowers it towards the end of a run.
         initial: copies of the parameters at the start, for the pull back to them; empty when that is off.
     """
 
     def __init__(self, policy: ActorCritic, cfg: PPOConfig, world: World | None = None) -> None:
         self.policy, self.cfg, self._world = policy, cfg, world or World()
-        self._network = self._world.replicated(policy)
+        self._world.share_weights(policy)
         device = policy.log_std.device
         self.learning_rate = torch.tensor(cfg.learning_rate, device=device)
         self._applied_rate = self.learning_rate.clone()
@@ -113,8 +114,8 @@ class PPO:
         self.updates = 0
         self.target_kl = cfg.target_kl
         self._target_kl, self._warmth = torch.tensor(cfg.target_kl, device=device), torch.ones((), device=device)
-        recordable = self._world.size == 1
-        self.step = RecordedStep(self._step_on, self.optimizer, self._changing, device, recordable)
+        self.step = RecordedStep(self._gradients, self._apply, self.optimizer, self._changing, device, self._world)
+        self.steps = [self.step]
         self.initial = [parameter.detach().clone() for parameter in policy.parameters()] if cfg.l2_init_coef else []
 
     def restore(self, optimizer: dict[str, Any], learning_rate: Tensor, updates: int, initial: list[Tensor]) -> None:
@@ -152,7 +153,9 @@ class PPO:
         for _ in range(self.cfg.epochs):
             order = torch.randperm(batches.count, device=advantages.device, generator=generator)
             for ids in order.chunk(self.cfg.minibatches):
-                metrics = self.step(*batches.fields(ids, self.step.inputs))
+                sample = batches.fields(ids, self.step.inputs)
+                self.standardise_(sample[_ADVANTAGE])
+                metrics = self.step(*sample)
                 total[:-1] += metrics[:-1]
                 if count == 0:
                     total[-1] = metrics[-1]
@@ -161,13 +164,14 @@ class PPO:
         total[:-1] /= count
         return total
 
-    def _step_on(self, *fields: Tensor) -> Tensor:
-        loss, metrics = self.loss(Batch(*fields))
-        self.optimizer.zero_grad(set_to_none=True)
+    def _gradients(self, *sample: Tensor) -> Tensor:
+        loss, metrics = self.loss(Batch(*sample))
         self._scaler.scale(loss).backward()
+        return metrics
+
+    def _apply(self, metrics: Tensor) -> Tensor:
         self._scaler.unscale_(self.optimizer)
         grad_norm = nn.utils.clip_grad_norm_(self.policy.parameters(), self.cfg.max_grad_norm or math.inf)
-        metrics = self._world.mean(metrics)
         self._adapt_learning_rate(metrics[4])
         self._scaler.step(self.optimizer)
         self._scaler.update()
@@ -175,13 +179,13 @@ class PPO:
         return metrics
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Total loss () of a minibatch and its metrics (8,), detached."""
+        """Total loss () of a minibatch with standardised advantages, and its metrics (8,), detached."""
         cfg, policy = self.cfg, self.policy
-        mean, value, _ = self._network(batch.obs, batch.state, batch.fresh)
+        mean, value, _ = policy(batch.obs, batch.state, batch.fresh)
         log_ratio = policy.log_prob(mean, batch.action) - batch.log_prob
         ratio = log_ratio.exp()
-        advantage = self._standardised(batch.advantage)
-        surrogate = torch.minimum(ratio * advantage, ratio.clamp(1 - cfg.clip, 1 + cfg.clip) * advantage)
+        clipped_ratio = ratio.clamp(1 - cfg.clip, 1 + cfg.clip)
+        surrogate = torch.minimum(ratio * batch.advantage, clipped_ratio * batch.advantage)
         policy_loss = -surrogate.mean()
         value_loss = clipped_value_loss(value, batch.value, batch.returns, cfg.value_clip)
         bound_loss = (mean.abs() - cfg.action_bound).clamp_min(0.0).square().mean()
@@ -215,30 +219,24 @@ class PPO:
         blank = torch.zeros_like(buffer.values)
         batches = Batches(self.policy, buffer, blank, blank)
         ids = torch.arange(batches.count, device=blank.device).chunk(self.cfg.minibatches)[0]
-        if self.step.wanted:
-            self.step.record(*batches.fields(ids))
-            return
-        # Several ranks arrange their messages by what the first pass shows, and settle in the second.
-        for _ in range(1 if self._world.size == 1 else 3):
-            loss, metrics = self.loss(batches.take(ids))
-            loss.backward()
-            self._world.mean(metrics)
-            self.optimizer.zero_grad(set_to_none=True)
+        self.step.rehearse(*batches.fields(ids))
 
     def _changing(self) -> list[Tensor]:
         """What a step changes beside weights and the optimiser's state."""
-        self._scaler.scale(torch.zeros((), device=self.learning_rate.device))  # it makes its tensors when first used
-        tensors = (self.learning_rate, self._applied_rate, self._scaler._scale, self._scaler._growth_tracker)
-        return [tensor for tensor in tensors if tensor is not None]
+        return [self.learning_rate, self._applied_rate, *scaler_state(self._scaler, self.learning_rate.device)]
 
-    def _standardised(self, advantage: Tensor) -> Tensor:
-        """Advantages of mean 0 and deviation 1 over all ranks; a single one has no deviation and stays what it is."""
-        count = advantage.numel() * self._world.size
+    def standardise_(self, advantage: Tensor) -> None:
+        """Give a minibatch's advantages (S, L) mean 0 and deviation 1 over all ranks, in place.
+
+        Those of several agents, (S, L, A), each for itself. A single one has no deviation and stays what it is.
+        """
+        count = advantage[..., 0].numel() if advantage.dim() == 3 else advantage.numel()
+        count *= self._world.size
         if count == 1:
-            return advantage
-        mean = self._world.mean(advantage.mean())
-        var = self._world.mean((advantage - mean).square().mean()) * (count / (count - 1))
-        return (advantage - mean) / (var.sqrt() + 1e-8)
+            return
+        advantage -= self._world.mean(advantage.mean(dim=(0, 1)))
+        var = self._world.mean(advantage.square().mean(dim=(0, 1))) * (count / (count - 1))
+        advantage /= var.sqrt() + 1e-8
 
     def _adapt_learning_rate(self, kl: Tensor) -> None:
         cfg, rate = self.cfg, self.learning_rate
@@ -263,10 +261,21 @@ class Batch:
     state: Tensor
 
 
+_ADVANTAGE = list(Batch.__annotations__).index("advantage")
+
+
 class Batches:
     """A rollout cut into ``count`` sequences of ``length`` steps that can be drawn in any order."""
 
-    def __init__(self, policy: ActorCritic, buffer: RolloutBuffer, advantages: Tensor, returns: Tensor) -> None:
+    def __init__(
+        self,
+        policy: ActorCritic,
+        buffer: RolloutBuffer,
+        advantages: Tensor,
+        returns: Tensor,
+        more: Sequence[Tensor] = (),
+    ) -> None:
+        """``more`` (T, N, ...) are fields that follow those of a :class:`Batch`."""
         self.length = buffer.segment if policy.recurrent else 1
         self._fields = [
             self.sequences(tensor)
@@ -284,6 +293,7 @@ class Batches:
         self._states = buffer.states.flatten(0, 1)
         if not policy.recurrent:
             self._states = self._states.new_zeros(1, 0).expand(self.count, 0)
+        self._more = [self.sequences(tensor) for tensor in more]
 
     def sequences(self, tensor: Tensor) -> Tensor:
         """(T, N, ...) to (T / L * N, L, ...); a view when L = 1."""
@@ -299,7 +309,7 @@ class Batches:
 
     def fields(self, ids: Tensor, into: list[Tensor] | None = None) -> list[Tensor]:
         """The fields of :meth:`take`, written ``into`` tensors if these fit."""
-        fields = (*self._fields, self._states)
+        fields = (*self._fields, self._states, *self._more)
         if into is None or len(into[0]) != len(ids):
             return [field.index_select(0, ids) for field in fields]
         return [torch.index_select(field, 0, ids, out=own) for field, own in zip(fields, into, strict=True)]
@@ -319,3 +329,9 @@ def clipped_value_loss(value: Tensor, old_value: Tensor, returns: Tensor, clip: 
         held = old_value + (value - old_value).clamp(-clip, clip)
         error = torch.maximum(error, (held - returns).square())
     return error.mean()
+
+
+def scaler_state(scaler: torch.amp.GradScaler, device: torch.device) -> list[Tensor]:
+    """The tensors that ``scaler`` changes, made if it has none yet."""
+    scaler.scale(torch.zeros((), device=device))
+    return [tensor for tensor in (scaler._scale, scaler._growth_tracker) if tensor is not None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,7 +12,16 @@ from torch import Tensor, nn
 from gymtorch import fused
 from puffer_phc.policies.actor_critic import ActorCritic
 from puffer_phc.training.distributed import World
-from puffer_phc.training.ppo import METRIC_NAMES, Batch, Batches, PPOConfig, clipped_value_loss, make_optimizer
+from puffer_phc.training.ppo import (
+    METRIC_NAMES,
+    Batch,
+    Batches,
+    PPOConfig,
+    clipped_value_loss,
+    make_optimizer,
+    scaler_state,
+)
+from puffer_phc.training.recorded import RecordedStep
 from puffer_phc.training.rollout import RolloutBuffer
 
 _LEAST_DEVIATION = 1e-5
@@ -30,6 +40,7 @@ class SeparatePPO:
         updates: rollouts learned from so far.
         target_kl: no use is made of it.
         initial: empty.
+        steps: what learns from one minibatch, of the critic and of the actor.
     """
 
     def __init__(self, policy: ActorCritic, cfg: PPOConfig, world: World | None = None) -> None:
@@ -38,14 +49,15 @@ class SeparatePPO:
         self.learning_rate = torch.tensor(cfg.learning_rate, device=device)
         self._critic = [*policy.critic.parameters(), *policy.value_head.parameters()]
         self._actor = [p for p in policy.parameters() if not any(p is own for own in self._critic)]
-        for parameter in policy.parameters():
-            self._world.broadcast_(parameter.data)
+        self._world.share_weights(policy)
         critic_rate = torch.tensor(cfg.critic_learning_rate, device=device)
         groups = [{"params": self._critic, "lr": critic_rate}, {"params": self._actor, "lr": self.learning_rate}]
         self.optimizer = make_optimizer(groups, cfg)
         scaled = policy.actor_in_fp16 and device.type == "cuda"
         self._scaler = torch.amp.GradScaler(device.type, enabled=scaled)  # see PPO
-        self._plain = torch.amp.GradScaler(device.type, enabled=False)
+        self._critic_step = self._recorded(self._critic_gradients, self._apply_to_critic)
+        self._actor_step = self._recorded(self._actor_gradients, self._apply_to_actor)
+        self.steps = [self._critic_step, self._actor_step]
         self._means, self._values = fused(policy.means, device), fused(policy.values, device)
         self.updates, self.target_kl = 0, cfg.target_kl
         self.initial: list[Tensor] = []
@@ -57,20 +69,21 @@ class SeparatePPO:
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
         self.updates = updates
+        for step in self.steps:
+            step.forget()
 
     def update(self, buffer: RolloutBuffer, advantages: Tensor, returns: Tensor, generator: torch.Generator) -> Tensor:
         """See :meth:`puffer_phc.training.ppo.PPO.update`; metrics are means over the passes that they belong to."""
         cfg = self.cfg
-        batches = Batches(self.policy, buffer, self.standardised(advantages, buffer.explored), returns)
+        advantages = self.standardised(advantages, buffer.explored)
+        batches = Batches(self.policy, buffer, advantages, returns, [buffer.explored])
         total = torch.zeros(len(METRIC_NAMES), device=advantages.device)
         parts = self._parts(batches, cfg.critic_epochs, cfg.critic_minibatches, generator)
         for ids in parts:
-            total[1] += self._critic_step(batches.take(ids))
-        total[1] /= len(parts)
+            total[1] += self._critic_step(*batches.fields(ids, self._critic_step.inputs))[0] / len(parts)
         parts = self._parts(batches, cfg.epochs, cfg.minibatches, generator)
-        explored = batches.sequences(buffer.explored)
         for number, ids in enumerate(parts):
-            metrics = self._actor_step(batches.take(ids), explored[ids])
+            metrics = self._actor_step(*batches.fields(ids, self._actor_step.inputs))
             total[0] += metrics[0] / len(parts)
             total[2:-1] += metrics[2:-1] / len(parts)
             if number == 0:
@@ -122,12 +135,10 @@ class SeparatePPO:
     def rehearse(self, buffer: RolloutBuffer) -> None:
         """Do the work of one minibatch of each kind without its effect, so that what must be compiled is."""
         blank = torch.zeros_like(buffer.values)
-        batches = Batches(self.policy, buffer, blank, blank)
+        batches = Batches(self.policy, buffer, blank, blank, [buffer.explored])
         everything = torch.arange(batches.count, device=blank.device)
-        self.critic_loss(batches.take(everything.chunk(self.cfg.critic_minibatches)[0])).backward()
-        ids = everything.chunk(self.cfg.minibatches)[0]
-        self.actor_loss(batches.take(ids), batches.sequences(buffer.explored)[ids])[0].backward()
-        self.optimizer.zero_grad(set_to_none=True)
+        self._critic_step.rehearse(*batches.fields(everything.chunk(self.cfg.critic_minibatches)[0]))
+        self._actor_step.rehearse(*batches.fields(everything.chunk(self.cfg.minibatches)[0]))
 
     def _parts(self, batches: Batches, epochs: int, count: int, generator: torch.Generator) -> list[Tensor]:
         """Samples of all minibatches, in a new order every epoch."""
@@ -135,28 +146,32 @@ class SeparatePPO:
         orders = [torch.randperm(batches.count, device=device, generator=generator) for _ in range(epochs)]
         return [ids for order in orders for ids in order.chunk(count)]
 
-    def _critic_step(self, batch: Batch) -> Tensor:
-        loss = self.critic_loss(batch)
-        self._apply(loss, self._critic, self._plain)
-        return self._world.mean(loss.detach())
+    def _recorded(self, gradients: Callable[..., Tensor], apply: Callable[[Tensor], Tensor]) -> RecordedStep:
+        device = self.learning_rate.device
+        return RecordedStep(gradients, apply, self.optimizer, self._changing, device, self._world)
 
-    def _actor_step(self, batch: Batch, explored: Tensor) -> Tensor:
-        loss, metrics = self.actor_loss(batch, explored)
-        norm = self._apply(loss, self._actor, self._scaler)
-        metrics = self._world.mean(metrics)
-        metrics[6] = norm.nan_to_num(nan=0.0, posinf=0.0)
+    def _changing(self) -> list[Tensor]:
+        return scaler_state(self._scaler, self.learning_rate.device)
+
+    def _critic_gradients(self, *sample: Tensor) -> Tensor:
+        loss = self.critic_loss(Batch(*sample[:-1]))
+        loss.backward()
+        return loss.detach()[None]
+
+    def _apply_to_critic(self, metrics: Tensor) -> Tensor:
+        nn.utils.clip_grad_norm_(self._critic, self.cfg.max_grad_norm or math.inf)
+        self.optimizer.step()
         return metrics
 
-    def _apply(self, loss: Tensor, parameters: list[nn.Parameter], scaler: torch.amp.GradScaler) -> Tensor:
-        """One step down the gradient of ``loss``; returns its norm."""
-        self.optimizer.zero_grad(set_to_none=True)
-        scaler.scale(loss).backward()
-        if self._world.size > 1:
-            gradients = [p.grad for p in parameters if p.grad is not None]
-            self._world.sum_(gradients)
-            torch._foreach_div_(gradients, float(self._world.size))
-        scaler.unscale_(self.optimizer)
-        norm = nn.utils.clip_grad_norm_(parameters, self.cfg.max_grad_norm or math.inf)
-        scaler.step(self.optimizer)
-        scaler.update()
-        return norm
+    def _actor_gradients(self, *sample: Tensor) -> Tensor:
+        loss, metrics = self.actor_loss(Batch(*sample[:-1]), sample[-1])
+        self._scaler.scale(loss).backward()
+        return metrics
+
+    def _apply_to_actor(self, metrics: Tensor) -> Tensor:
+        self._scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self._actor, self.cfg.max_grad_norm or math.inf)
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
+        metrics[6] = norm.nan_to_num(nan=0.0, posinf=0.0)
+        return metrics

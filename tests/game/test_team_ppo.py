@@ -115,7 +115,9 @@ def test_each_agent_has_its_own_ratio(make_game):
     old = now - torch.tensor([[[0.0, 2.0]], [[2.0, 0.0]]])  # ratios 1 and e^2
     advantage = torch.tensor([[[1.0, 1.0]], [[-1.0, -1.0]]])  # standardised: +-0.707
     batch = Batch(batch.obs, batch.action, old, batch.value, advantage, batch.returns, batch.fresh, batch.state)
-    _, metrics = TeamPPO(joint, cfg.train).loss(batch)
+    ppo = TeamPPO(joint, cfg.train)
+    ppo.standardise_(batch.advantage)
+    _, metrics = ppo.loss(batch)
     a, high = math.sqrt(0.5), 1 + cfg.train.clip
     learner = (a * 1 - a * math.e**2) / 2
     human = (a * high - a * 1) / 2

@@ -109,7 +109,9 @@ def test_a_wrong_ratio_would_show(make_learner):
 )
 def test_clipped_surrogate(advantage, surrogates):
     policy = make_policy()
-    loss, metrics = PPO(policy, PPOConfig(clip=0.3)).loss(make_batch(policy, [1.5, 0.5], advantage))
+    ppo, batch = PPO(policy, PPOConfig(clip=0.3)), make_batch(policy, [1.5, 0.5], advantage)
+    ppo.standardise_(batch.advantage)
+    loss, metrics = ppo.loss(batch)
     unit = 1 / math.sqrt(2)  # +-1 scaled by the sample deviation
     assert metrics[index("policy_loss")].item() == pytest.approx(-sum(surrogates) / 2 * unit, rel=1e-4)
     assert metrics[index("clip_fraction")].item() == 1.0
@@ -117,6 +119,20 @@ def test_clipped_surrogate(advantage, surrogates):
     assert metrics[index("approx_kl")].item() == pytest.approx(kl, rel=1e-4)
     assert metrics[index("ratio_error_first")].item() == pytest.approx(0.5, rel=1e-4)
     assert loss.item() == pytest.approx(metrics[index("policy_loss")].item(), rel=1e-4)
+
+
+def test_advantages_are_standardised_for_each_agent():
+    ppo = PPO(make_policy(), PPOConfig())
+    alone = torch.tensor([[1.0, 2.0], [3.0, 6.0]])
+    both = torch.stack((alone, -5.0 * alone), dim=-1)
+    wanted = (alone - alone.mean()) / alone.std()
+    ppo.standardise_(alone)
+    ppo.standardise_(both)
+    torch.testing.assert_close(alone, wanted)
+    torch.testing.assert_close(both, torch.stack((wanted, -wanted), dim=-1))
+    single = torch.tensor([[3.0]])
+    ppo.standardise_(single)
+    assert single.tolist() == [[3.0]]
 
 
 @pytest.mark.parametrize("clip", [0.2, 0.0])
