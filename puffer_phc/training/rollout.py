@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gymtorch import CapturedFunction, capture, fused, latch, listed
+from gymtorch import Aside, CapturedFunction, capture, fused, latch, listed
 from puffer_phc.envs.style_history import StyleHistory
 from puffer_phc.envs.vec_env import VecEnv, generators_of
 from puffer_phc.policies.actor_critic import ActorCritic
@@ -69,12 +69,8 @@ class RolloutBuffer:
         self.finals.zero_()
         self._final_slots.fill_(self.rewards.numel())
 
-    def queue_finals(
-        self, step: Tensor, truncated: Tensor, known: int, obs: Tensor, state: Tensor, value: Tensor
-    ) -> None:
+    def queue_finals(self, step: Tensor, truncated: Tensor, known: int, obs: Tensor, state: Tensor) -> None:
         """Keep where truncated episodes ended until :meth:`value_finals`.
-
-        Those that find no room keep the value of the step before, which differs little.
 
         Args:
             step: (1,) int64.
@@ -82,7 +78,6 @@ class RolloutBuffer:
             known: of so many truncated rows, the first ones, ``obs`` holds something.
             obs: (N, O) raw; only truncated rows count.
             state: (N, state_size).
-            value: (N,) of the observation that the step began with.
         """
         room = self._final_obs.shape[0] - 1
         which, wanted = listed(truncated, known)
@@ -91,11 +86,14 @@ class RolloutBuffer:
         self._final_obs.index_copy_(0, place, obs[which])
         self._final_states.index_copy_(0, place, state[which])
         self._final_slots.index_copy_(0, place, step * len(truncated) + which)
-        self.final_values.index_copy_(0, step, torch.where(truncated, value, 0.0)[None])
         self.finals += wanted.sum()
 
     def value_finals(self, value: Callable[[Tensor, Tensor], Tensor]) -> None:
-        """Fill ``final_values`` with ``value(observations, states)`` of what was queued."""
+        """Fill ``final_values`` with ``value(observations, states)`` of what was queued.
+
+        Episodes that found no room get the value of the observation before, which differs little.
+        """
+        self.final_values.copy_(torch.where(self.truncated, self.values, 0.0))
         room = self._final_obs.shape[0] - 1
         if self.finals.device.type == "cpu":  # where looking costs nothing, nothing is computed in vain
             room = min(room, int(self.finals))
@@ -127,8 +125,9 @@ class RolloutStats:
 class Runner:
     """Carries environment, recurrent state and observation statistics from one rollout to the next.
 
-    On a GPU one control step with everything in it (policy, physics, reward, reset, bookkeeping) is recorded as a CUDA
-    graph and replayed; ``captured=False`` runs the same code step by step, for debugging.
+    On a GPU one control step with everything in it (policy, physics, reward, reset, bookkeeping) is recorded as CUDA
+    graphs and replayed; ``captured=False`` runs the same code step by step, for debugging. Nothing in a step waits for
+    the critic, so that it works beside the physics, unless its recurrent state is part of what comes next.
 
     Attributes:
         explores: () probability that an action is a sample, where some are means.
@@ -153,10 +152,12 @@ class Runner:
         self._mixed, self.explores = mixed, torch.ones((), device=env.device)
         self._state = policy.initial_state(env.num_envs)
         self._fresh = torch.ones(env.num_envs, dtype=torch.bool, device=env.device)
-        self._row = torch.zeros(1, dtype=torch.long, device=env.device)  # the step of the rollout, on the device
+        # The step of the rollout, on the device, for all but the critic, which may lag behind.
+        self._row, self._valued = (torch.zeros(1, dtype=torch.long, device=env.device) for _ in range(2))
         self._stats = _empty_stats(env)
         self._captured = captured
-        self._step: CapturedFunction[None] | None = None
+        self._parts: tuple[CapturedFunction[None], ...] = ()  # of a step: decide, appraise, live
+        self._aside = Aside(env.device if captured and not policy.recurrent else torch.device("cpu"))
         self._see, self._act = fused(self._before_policy, env.device), fused(self._after_policy, env.device)
         self._finish = fused(self._after_env, env.device)
         self._player = Player(policy)
@@ -176,19 +177,23 @@ class Runner:
     def collect(self) -> RolloutStats:
         """Fill the buffer with the next T steps; the sums are overwritten by the next call."""
         policy, buffer = self.policy, self.buffer
-        if self._step is None:
+        if not self._parts:
             self.record()
-        assert self._step is not None
+        decide, appraise, live = self._parts
         buffer.start()
         self._player.refresh()
         self.moments.start(policy.obs_norm.mean)
         for total in self._stats.tensors():
             total.zero_()
         self._row.zero_()
+        self._valued.zero_()
         for step in range(buffer.horizon):
             if policy.recurrent and step % buffer.segment == 0:
                 buffer.states[step // buffer.segment] = self._state
-            self._step()
+            decide()
+            self._aside.start(appraise)
+            live()
+            self._aside.join()
         with network_precision():
             buffer.last_value, _ = self._critic_step(policy.obs_norm(self.env.obs), self._state, self._fresh)
         buffer.value_finals(self._value)
@@ -201,26 +206,39 @@ class Runner:
 
     @torch.no_grad()
     def record(self) -> None:
-        """Make the graph of a control step, which takes a few steps to do; :meth:`collect` does it when needed."""
+        """Make the graphs of a control step, which takes a few steps to do; :meth:`collect` does it when needed."""
         device = self.env.device if self._captured else torch.device("cpu")  # CPU work is never recorded
-        self._step = capture(self._control_step, device=device, generators=(self.generator, *generators_of(self.env)))
+        self._parts = (
+            capture(self._decide, device=device, generators=(self.generator,)),
+            capture(self._appraise, device=device, stream=self._aside.stream),
+            capture(self._live, device=device, generators=generators_of(self.env)),
+        )
         self.buffer.start()
         self.buffer.value_finals(self._value)  # of nothing yet; what it compiles is compiled now
 
-    def _control_step(self) -> None:
-        """One step: observe, act, simulate, note everything in the buffer's current row."""
-        obs = self._see()
+    # -- a control step; everything is noted in the buffer's current row ---------------------------------------------
+
+    def _decide(self) -> None:
+        self._seen = self._see()
         with network_precision():
-            mean, actor_state = self._actor_step(obs, self._state, self._fresh)
-            value, critic_state = self._critic_step(obs, self._state, self._fresh)
+            mean, self._actor_state = self._actor_step(self._seen, self._state, self._fresh)
         noise = torch.randn(mean.shape, device=mean.device, generator=self.generator)
         if self._mixed:
             luck = torch.rand(len(mean), device=mean.device, generator=self.generator)
             explored = (luck < self.explores).to(noise.dtype)
             self._note(self.buffer.explored, explored)
             noise = noise * explored[:, None]
-        self.env.step(self._act(mean, noise))
-        self._finish(torch.cat((actor_state, critic_state), dim=1), value)
+        self._action = self._act(mean, noise)
+
+    def _appraise(self) -> None:
+        with network_precision():
+            value, self._critic_state = self._critic_step(self._seen, self._state, self._fresh)
+        self.buffer.values.index_copy_(0, self._valued, value[None])
+        self._valued.add_(1).remainder_(self.buffer.horizon)
+
+    def _live(self) -> None:
+        self.env.step(self._action)
+        self._finish(torch.cat((self._actor_state, self._critic_state), dim=1))
 
     # -- parts of a step, each compiled as a whole on a GPU ----------------------------------------------------------
 
@@ -238,20 +256,19 @@ class Runner:
         self._note(buffer.log_probs, policy.log_prob(mean, action))
         return action
 
-    def _after_env(self, state: Tensor, value: Tensor) -> None:
+    def _after_env(self, state: Tensor) -> None:
         env, buffer = self.env, self.buffer
-        self._note(buffer.values, value)
         self._note(buffer.rewards, env.reward)
         cut = env.truncated & ~env.succeeded  # the value of what would have followed is wanted
         self._note(buffer.terminated, env.terminated | env.succeeded)
         self._note(buffer.truncated, cut)
         if self._style is not None:
             self._note(buffer.style, self._style.observed)
-        buffer.queue_finals(self._row, cut, env.final_room, env.final_obs, state, value)
+        buffer.queue_finals(self._row, cut, env.final_room, env.final_obs, state)
         self._count()
         self._state = latch(self._state, state)
         self._fresh = latch(self._fresh, env.done)
-        self._row += 1
+        self._row.add_(1).remainder_(buffer.horizon)
 
     def _note(self, target: Tensor, value: Tensor) -> None:
         target.index_copy_(0, self._row, value[None])

@@ -25,7 +25,7 @@ def rollout(captured):
     runner.record()  # which plays a few steps
     env.generator.manual_seed(5)
     runner.generator.manual_seed(6)
-    runner._obs.copy_(env.reset())
+    env.reset()
     runner._fresh.fill_(True)
     for tensor in (env.terminated, env.truncated):
         tensor.zero_()
