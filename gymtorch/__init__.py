@@ -2,8 +2,8 @@
 
 ``wrap`` and ``unwrap`` view the same memory from both sides, ``capture`` records GPU work as a CUDA graph, ``latch``
 keeps state in place between its replays, ``fused`` compiles pure functions for a GPU, ``listed`` lists the true places
-of a mask without waiting for it, ``torch_stream_as_warp`` puts Warp's kernels on torch's stream, and ``Aside`` runs
-work beside it. Warp is imported only where one of its arrays or streams is involved.
+of a mask without waiting for it, and ``torch_stream_as_warp`` puts Warp's kernels on torch's stream. Warp is imported
+only where one of its arrays or streams is involved.
 """
 
 from gymtorch.bridge import unwrap, wrap
@@ -11,6 +11,6 @@ from gymtorch.fuse import fused
 from gymtorch.graph import CapturedFunction, capture
 from gymtorch.latch import latch
 from gymtorch.listed import listed
-from gymtorch.streams import Aside, torch_stream_as_warp
+from gymtorch.streams import torch_stream_as_warp
 
-__all__ = ["Aside", "CapturedFunction", "capture", "fused", "latch", "listed", "torch_stream_as_warp", "unwrap", "wrap"]
+__all__ = ["CapturedFunction", "capture", "fused", "latch", "listed", "torch_stream_as_warp", "unwrap", "wrap"]

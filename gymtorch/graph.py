@@ -48,7 +48,6 @@ def capture(
     device: torch.device | str,
     state: Sequence[Tensor] = (),
     generators: Sequence[torch.Generator] = (),
-    stream: torch.cuda.Stream | None = None,
 ) -> CapturedFunction[Result]:
     """Record ``fn`` as a CUDA graph when ``device`` is a GPU; otherwise arrange to call it as it is.
 
@@ -65,8 +64,6 @@ def capture(
             trace and the first call sees the same state on every device.
         generators: random generators other than torch's own that ``fn`` draws from. Random draws go on from call to
             call; the warm-up draws are not undone.
-        stream: to record on. Recordings that will run at the same time must have streams of their own: matrix products
-            of one stream share scratch memory.
 
     Raises:
         ValueError: when ``warmup`` is below 1.
@@ -82,7 +79,7 @@ def capture(
         graph = torch.cuda.CUDAGraph()
         for generator in generators:
             graph.register_generator_state(generator)
-        with torch.cuda.graph(graph, stream=stream):
+        with torch.cuda.graph(graph):
             result = fn()
     return CapturedFunction(fn, graph, result)
 

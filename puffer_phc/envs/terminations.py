@@ -8,7 +8,10 @@ import torch
 from torch import Tensor
 
 
-def tracking_lost(body_pos: Tensor, ref_pos: Tensor, distance: float, reduce: Literal["any", "mean"] = "any") -> Tensor:
+Measure = Literal["any", "mean"]
+
+
+def tracking_lost(body_pos: Tensor, ref_pos: Tensor, distance: float, reduce: Measure = "any") -> Tensor:
     """Whether (N,) bool the humanoid is too far from the reference.
 
     Args:

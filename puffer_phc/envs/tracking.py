@@ -11,7 +11,7 @@ from gymtorch import latch
 from puffer_phc.envs.observations import observation
 from puffer_phc.envs.rewards import TERM_NAMES, RewardConfig, imitation_reward, power_penalty
 from puffer_phc.envs.scene import Scene
-from puffer_phc.envs.terminations import tracking_lost
+from puffer_phc.envs.terminations import Measure, tracking_lost
 from puffer_phc.robots.state import BodyState
 
 
@@ -20,11 +20,13 @@ class TrackingConfig:
     """When an attempt at tracking has failed.
 
     Attributes:
-        termination_distance: m; an episode has failed when any body is further than this from the reference.
+        termination_distance: m; an episode has failed when the humanoid is further than this from the reference.
+        termination_measure: whether any body counts, or their mean, as in evaluation.
         grace_steps: control steps after a reset without failure test.
     """
 
     termination_distance: float = 0.25
+    termination_measure: Measure = "any"
     grace_steps: int = 1
 
 
@@ -61,8 +63,9 @@ class TrackingTask:
 
     def failed(self) -> Tensor:
         """Any body is too far away."""
-        lost = tracking_lost(self._scene.bodies.pos, self._reference.pos, self.cfg.termination_distance)
-        return lost & (self._scene.progress > self.cfg.grace_steps)
+        cfg, bodies = self.cfg, self._scene.bodies
+        lost = tracking_lost(bodies.pos, self._reference.pos, cfg.termination_distance, cfg.termination_measure)
+        return lost & (self._scene.progress > cfg.grace_steps)
 
     def finished(self) -> Tensor:
         """The clip was followed to its end."""

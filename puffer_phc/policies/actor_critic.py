@@ -17,7 +17,7 @@ PolicyKind = Literal["mlp", "lstm", "lstm_critic"]
 ActorPrecision = Literal["fp16", "tf32"]
 NetworkStyle = Literal["phc", "mimickit"]
 _SMALL_MEANS = 0.01
-_ALIGNED = 8  # numbers of two bytes that a tensor core is fed at a time
+ALIGNED = 8  # numbers of two bytes that a tensor core is fed at a time
 PHC_HIDDEN = (2048, 1536, 1024, 1024, 512, 512)
 
 
@@ -206,14 +206,14 @@ class AlignedLinear(nn.Linear):
 
     def forward(self, features: Tensor) -> Tensor:
         """(..., out_features) of (..., in_features)."""
-        aligned = self.in_features % _ALIGNED == self.out_features % _ALIGNED == 0
-        if not features.is_cuda or aligned or self.out_features < _ALIGNED:
+        aligned = self.in_features % ALIGNED == self.out_features % ALIGNED == 0
+        if not features.is_cuda or aligned or self.out_features < ALIGNED:
             return super().forward(features)
         return self.filled_up(features)
 
     def filled_up(self, features: Tensor) -> Tensor:
         """:meth:`forward` in widths of whole eights."""
-        wide, high = -self.in_features % _ALIGNED, -self.out_features % _ALIGNED
+        wide, high = -self.in_features % ALIGNED, -self.out_features % ALIGNED
         weight, bias = pad(self.weight, (0, wide, 0, high)), pad(self.bias, (0, high))
         return linear(pad(features, (0, wide)), weight, bias)[..., : self.out_features]
 

@@ -55,6 +55,12 @@ class World:
             for tensor, total in zip(parts, flat.split([tensor.numel() for tensor in parts]), strict=True):
                 tensor.copy_(total.view_as(tensor))
 
+    def rehearse(self, device: torch.device) -> None:
+        """Send a message of each type that there will be: the first ones take seconds."""
+        for dtype in (torch.float32, torch.float64):
+            self.add_(torch.zeros(1024, dtype=dtype, device=device))
+            self.add_(torch.zeros((), dtype=dtype, device=device))
+
     def add_(self, tensor: Tensor) -> None:
         """Replace ``tensor``, contiguous, by its sum over ranks, in place."""
         if self.size > 1:

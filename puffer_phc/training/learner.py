@@ -74,6 +74,7 @@ class Learner:
 
     def warm_up(self) -> None:
         """Compile and record all that an iteration needs; the first run on a machine takes minutes for it."""
+        self.world.rehearse(self.env.device)
         with intra_op_threads(1):
             self.runner.record()
         with network_precision():

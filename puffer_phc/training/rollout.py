@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gymtorch import Aside, CapturedFunction, capture, fused, latch, listed
+from gymtorch import CapturedFunction, capture, fused, latch, listed
 from puffer_phc.envs.style_history import StyleHistory
 from puffer_phc.envs.vec_env import VecEnv, generators_of
 from puffer_phc.policies.actor_critic import ActorCritic
@@ -125,9 +125,8 @@ class RolloutStats:
 class Runner:
     """Carries environment, recurrent state and observation statistics from one rollout to the next.
 
-    On a GPU one control step with everything in it (policy, physics, reward, reset, bookkeeping) is recorded as CUDA
-    graphs and replayed; ``captured=False`` runs the same code step by step, for debugging. Nothing in a step waits for
-    the critic, so that it works beside the physics, unless its recurrent state is part of what comes next.
+    On a GPU one control step with everything in it (policy, physics, reward, reset, bookkeeping) is recorded as a CUDA
+    graph and replayed; ``captured=False`` runs the same code step by step, for debugging.
 
     Attributes:
         explores: () probability that an action is a sample, where some are means.
@@ -152,19 +151,15 @@ class Runner:
         self._mixed, self.explores = mixed, torch.ones((), device=env.device)
         self._state = policy.initial_state(env.num_envs)
         self._fresh = torch.ones(env.num_envs, dtype=torch.bool, device=env.device)
-        # The step of the rollout, on the device, for all but the critic, which may lag behind.
-        self._row, self._valued = (torch.zeros(1, dtype=torch.long, device=env.device) for _ in range(2))
+        self._row = torch.zeros(1, dtype=torch.long, device=env.device)  # the step of the rollout, on the device
         self._stats = _empty_stats(env)
         self._captured = captured
-        self._parts: tuple[CapturedFunction[None], ...] = ()  # of a step: decide, appraise, live
-        self._aside = Aside(env.device if captured and not policy.recurrent else torch.device("cpu"))
-        self._see, self._act = fused(self._before_policy, env.device), fused(self._after_policy, env.device)
-        self._finish = fused(self._after_env, env.device)
+        self._step: CapturedFunction[None] | None = None
         self._player = Player(policy)
-        played = self._player.policy
-        self._critic = fused(played.value, env.device)
-        self._actor_step = fused(played.actor_step, env.device)
-        self._critic_step = fused(played.critic_step, env.device)
+        self._played = self._player.policy
+        self._decide, self._finish = fused(self._before_env, env.device), fused(self._after_env, env.device)
+        self._critic = fused(self._played.value, env.device)
+        self._critic_step = fused(self._played.critic_step, env.device)
         env.reset()
         if not policy.obs_norm.count:  # a new policy: the first statistics are those of the first states
             shift = env.obs.mean(dim=0)
@@ -177,23 +172,19 @@ class Runner:
     def collect(self) -> RolloutStats:
         """Fill the buffer with the next T steps; the sums are overwritten by the next call."""
         policy, buffer = self.policy, self.buffer
-        if not self._parts:
+        if self._step is None:
             self.record()
-        decide, appraise, live = self._parts
+        assert self._step is not None
         buffer.start()
         self._player.refresh()
         self.moments.start(policy.obs_norm.mean)
         for total in self._stats.tensors():
             total.zero_()
         self._row.zero_()
-        self._valued.zero_()
         for step in range(buffer.horizon):
             if policy.recurrent and step % buffer.segment == 0:
                 buffer.states[step // buffer.segment] = self._state
-            decide()
-            self._aside.start(appraise)
-            live()
-            self._aside.join()
+            self._step()
         with network_precision():
             buffer.last_value, _ = self._critic_step(policy.obs_norm(self.env.obs), self._state, self._fresh)
         buffer.value_finals(self._value)
@@ -206,55 +197,42 @@ class Runner:
 
     @torch.no_grad()
     def record(self) -> None:
-        """Make the graphs of a control step, which takes a few steps to do; :meth:`collect` does it when needed."""
+        """Make the graph of a control step, which takes a few steps to do; :meth:`collect` does it when needed."""
         device = self.env.device if self._captured else torch.device("cpu")  # CPU work is never recorded
-        self._parts = (
-            capture(self._decide, device=device, generators=(self.generator,)),
-            capture(self._appraise, device=device, stream=self._aside.stream),
-            capture(self._live, device=device, generators=generators_of(self.env)),
-        )
+        self._step = capture(self._control_step, device=device, generators=(self.generator, *generators_of(self.env)))
         self.buffer.start()
         self.buffer.value_finals(self._value)  # of nothing yet; what it compiles is compiled now
 
-    # -- a control step; everything is noted in the buffer's current row ---------------------------------------------
-
-    def _decide(self) -> None:
-        self._seen = self._see()
+    def _control_step(self) -> None:
+        """One step: observe, act, simulate, note everything in the buffer's current row."""
+        env = self.env
+        noise = torch.randn(env.num_envs, env.num_actions, device=env.device, generator=self.generator)
+        luck = torch.rand(env.num_envs, device=env.device, generator=self.generator) if self._mixed else None
         with network_precision():
-            mean, self._actor_state = self._actor_step(self._seen, self._state, self._fresh)
-        noise = torch.randn(mean.shape, device=mean.device, generator=self.generator)
-        if self._mixed:
-            luck = torch.rand(len(mean), device=mean.device, generator=self.generator)
-            explored = (luck < self.explores).to(noise.dtype)
-            self._note(self.buffer.explored, explored)
-            noise = noise * explored[:, None]
-        self._action = self._act(mean, noise)
-
-    def _appraise(self) -> None:
-        with network_precision():
-            value, self._critic_state = self._critic_step(self._seen, self._state, self._fresh)
-        self.buffer.values.index_copy_(0, self._valued, value[None])
-        self._valued.add_(1).remainder_(self.buffer.horizon)
-
-    def _live(self) -> None:
-        self.env.step(self._action)
-        self._finish(torch.cat((self._actor_state, self._critic_state), dim=1))
+            action, state = self._decide(noise, luck)
+        env.step(action)
+        self._finish(state)
 
     # -- parts of a step, each compiled as a whole on a GPU ----------------------------------------------------------
 
-    def _before_policy(self) -> Tensor:
-        obs = self.policy.obs_norm(self.env.obs)
-        self._note(self.buffer.obs, obs)
-        self._note(self.buffer.fresh, self._fresh)
-        self.moments.add(self.env.obs)
-        return obs
-
-    def _after_policy(self, mean: Tensor, noise: Tensor) -> Tensor:
-        policy, buffer = self.policy, self.buffer
+    def _before_env(self, noise: Tensor, luck: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Actions (N, A) and the next recurrent state; where ``luck`` (N,) is too large, actions are means."""
+        env, buffer, policy, played = self.env, self.buffer, self.policy, self._played
+        obs = policy.obs_norm(env.obs)
+        self._note(buffer.obs, obs)
+        self._note(buffer.fresh, self._fresh)
+        self.moments.add(env.obs)
+        mean, actor_state = played.actor_step(obs, self._state, self._fresh)
+        value, critic_state = played.critic_step(obs, self._state, self._fresh)
+        self._note(buffer.values, value)
+        if luck is not None:
+            explored = (luck < self.explores).to(noise.dtype)
+            self._note(buffer.explored, explored)
+            noise = noise * explored[:, None]
         action = mean + policy.log_std.exp() * noise
         self._note(buffer.actions, action)
         self._note(buffer.log_probs, policy.log_prob(mean, action))
-        return action
+        return action, torch.cat((actor_state, critic_state), dim=1)
 
     def _after_env(self, state: Tensor) -> None:
         env, buffer = self.env, self.buffer
@@ -268,7 +246,7 @@ class Runner:
         self._count()
         self._state = latch(self._state, state)
         self._fresh = latch(self._fresh, env.done)
-        self._row.add_(1).remainder_(buffer.horizon)
+        self._row.add_(1).remainder_(buffer.horizon)  # recording plays steps beyond the last
 
     def _note(self, target: Tensor, value: Tensor) -> None:
         target.index_copy_(0, self._row, value[None])

@@ -29,8 +29,9 @@ def test_nobody_fails_on_the_first_step():
         assert env.progress.tolist() == [0] * 4
 
 
-def test_failure_is_any_body_further_than_the_limit():
-    env = make(termination_distance=0.1, state_init="start")
+@pytest.mark.parametrize(("measure", "limit"), [("any", 0.1), ("mean", 0.05)])
+def test_failure_is_any_body_or_their_mean_further_than_the_limit(measure, limit):
+    env = make(termination_distance=limit, termination_measure=measure, state_init="start")
     env.reset()
     failures = 0
     for action in actions(40, scale=1.0):
@@ -38,7 +39,8 @@ def test_failure_is_any_body_further_than_the_limit():
         grace = env.progress == 0
         _, _, terminated, _ = env.step(action)
         errors = (env.simulator.stepped.pos - LIBRARY.bodies_at(clips, times).pos).norm(dim=-1)
-        assert torch.equal(terminated, (errors > 0.1).any(dim=1) & ~grace)
+        far = (errors > limit).any(dim=1) if measure == "any" else errors.mean(dim=1) > limit
+        assert torch.equal(terminated, far & ~grace)
         failures += int(terminated.sum())
     assert failures
 

@@ -247,8 +247,7 @@ def test_the_step_of_every_mode_is_one_graph(make_game):
                 mean, _ = whole(game.env._mean_of_partner)(obs, torch.zeros(6, 0), fresh)
                 whole(game.env._joined)(mean, noise[:, :60], noise[:, :9])
                 continue
-            mean, _ = whole(joint.actor_step)(joint.obs_norm(obs), state, fresh)
-            whole(learner.runner._after_policy)(mean, noise)
+            whole(learner.runner._before_env)(noise, None)
         whole(joint)(obs[:, None], state, fresh[:, None], noise[:, None])[1].sum().backward()
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from puffer_phc.policies.actor_critic import ActorCritic, AlignedLinear, PolicyConfig
-from puffer_phc.policies.player import Player, _halve
+from puffer_phc.policies.player import FilledLinear, Player, _halve, _tensors
 
 
 @pytest.mark.parametrize(("wide", "high"), [(934, 64), (512, 69), (13, 9), (16, 24)])
@@ -34,7 +34,19 @@ def test_halved_weights_are_what_autocast_makes_of_them():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         wanted, _ = policy.critic(obs, none, never)
         found, _ = halved.critic(obs, none, never)
-    assert torch.equal(wanted, found)
+    torch.testing.assert_close(wanted, found)
+
+
+def test_a_filled_layer_takes_over_what_it_stands_for():
+    torch.manual_seed(0)
+    original, copied = (ActorCritic(30, 5, PolicyConfig(learn_std=True), (32, 12)) for _ in range(2))
+    _halve(copied.actor, torch.float32)
+    assert [layer.weight.shape for layer in copied.actor.mlp if isinstance(layer, FilledLinear)] == [(32, 32), (16, 32)]
+    with torch.no_grad():
+        torch._foreach_copy_(_tensors(copied), _tensors(original))
+    obs, none, never = torch.randn(7, 1, 30), torch.zeros(7, 0), torch.zeros(7, 1, dtype=torch.bool)
+    torch.testing.assert_close(copied.means(obs, none, never)[0], original.means(obs, none, never)[0])
+    assert torch.equal(copied.values(obs, none, never)[0], original.values(obs, none, never)[0])
 
 
 def test_on_a_cpu_the_policy_itself_is_played():
