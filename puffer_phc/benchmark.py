@@ -18,9 +18,9 @@ from puffer_phc.config import Config, resolve
 from puffer_phc.config_checks import check
 from puffer_phc.factory import make_env, make_library, make_robot
 from puffer_phc.policies.actor_critic import ActorCritic
+from puffer_phc.processor import intra_op_threads
 from puffer_phc.training.learner import Learner
 from puffer_phc.training.run_folder import versions
-from puffer_phc.training.threads import intra_op_threads
 from puffer_phc.training.trainer import memory_use
 
 

@@ -36,12 +36,12 @@ from puffer_phc.factory import make_env, make_library, make_robot
 from puffer_phc.game.setup import set_up
 from puffer_phc.motions.library import MotionLibrary
 from puffer_phc.policies.actor_critic import ActorCritic
+from puffer_phc.processor import intra_op_threads
 from puffer_phc.robots.robot import Robot
 from puffer_phc.training import checkpoint
 from puffer_phc.training.dashboard import make_dashboard
 from puffer_phc.training.distributed import World, joined, local_device, rank_threads, seed_of
 from puffer_phc.training.run_folder import RunFolder, make_folder, new_run_path
-from puffer_phc.training.threads import intra_op_threads
 from puffer_phc.training.trainer import Trainer, evaluate_together, memory_use, play_together
 from puffer_phc.viewers.live import opener
 from puffer_phc.viewers.play import write_video

@@ -17,9 +17,9 @@ from puffer_phc.cli import guarded
 from puffer_phc.evaluation_mode import labels_of, safe_name
 from puffer_phc.game.pair_groups import kinds, kinds_table, partners, with_effort, write_kinds
 from puffer_phc.game.pairs import PairResult, pairs_table, stages, write_pairs
+from puffer_phc.processor import intra_op_threads
 from puffer_phc.training import checkpoint
 from puffer_phc.training.run_folder import make_folder
-from puffer_phc.training.threads import intra_op_threads
 from puffer_phc.viewers.play import write_video
 
 

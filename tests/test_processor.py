@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from puffer_phc.processor import cores
+from puffer_phc.processor import cores, intra_op_threads
 from puffer_phc.robots.robot import PhysicsOptions
 from puffer_phc.robots.smpl import smpl_robot
 from puffer_phc.simulation.mujoco_cpu import MujocoCpu
@@ -50,3 +50,21 @@ def test_simulators_start_no_threads_for_the_cores_of_others(one_core):
     wide = MujocoCpu(robot, 4, PhysicsOptions(), threads=2)
     wide.step(torch.zeros(4, robot.num_dofs))
     assert len(threads() - before) == 1  # a second beside the caller's
+
+
+def test_threads_are_limited_for_a_while_only():
+    before = torch.get_num_threads()
+    seen = []
+
+    @intra_op_threads(1)
+    def work():
+        seen.append(torch.get_num_threads())
+        raise KeyError
+
+    torch.set_num_threads(3)
+    try:
+        with pytest.raises(KeyError):
+            work()
+        assert (seen, torch.get_num_threads()) == ([1], 3)
+    finally:
+        torch.set_num_threads(before)

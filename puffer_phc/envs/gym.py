@@ -22,6 +22,7 @@ from puffer_phc.config_files import load_ini, parse_value
 from puffer_phc.envs.humanoid_phc import HumanoidPHC
 from puffer_phc.errors import InputError
 from puffer_phc.factory import make_env, make_library, make_robot
+from puffer_phc.processor import intra_op_threads
 
 _SECTIONS = ("env", "robot", "reward")  # whose options shape an environment, in the order in which names are looked up
 _FPS = 30  # of a control step with the default options; the instance's own is in its metadata
@@ -61,6 +62,7 @@ class HumanoidPHCEnv(gymnasium.Env[NDArray[Any], NDArray[Any]]):
         self.metadata = {**self.metadata, "render_fps": round(1.0 / self.env.control_dt)}
         self._picture: _Picture | None = None
 
+    @intra_op_threads(1)
     def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[NDArray[np.float32], Info]:
         """Start an episode at a moment of a clip drawn at random, from ``seed`` if one is given."""
         super().reset(seed=seed)
@@ -70,6 +72,7 @@ class HumanoidPHCEnv(gymnasium.Env[NDArray[Any], NDArray[Any]]):
         self._note_pose()
         return _array(self.env.obs[0]), self._info(int(self.env.clip_ids[0]), float(self.env.time()[0]))
 
+    @intra_op_threads(1)
     def step(self, action: NDArray[np.float32]) -> tuple[NDArray[np.float32], float, bool, bool, Info]:
         """Apply an action (D,) in [-1, 1] for one control step."""
         env = self.env
@@ -149,6 +152,7 @@ class HumanoidPHCVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArr
         self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, num_envs)
         self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, num_envs)
 
+    @intra_op_threads(1)
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: Info | None = None
     ) -> tuple[NDArray[np.float32], Info]:
@@ -156,6 +160,7 @@ class HumanoidPHCVectorEnv(gymnasium.vector.VectorEnv[NDArray[np.float32], NDArr
         _reset(self.env, seed[0] if isinstance(seed, list) else seed)
         return _array(self.env.obs), {}
 
+    @intra_op_threads(1)
     def step(
         self, actions: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[Any], NDArray[Any], Info]:

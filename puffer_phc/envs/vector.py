@@ -15,6 +15,7 @@ from puffer_phc.config import Config, resolve, resolve_device
 from puffer_phc.envs.episode_report import EpisodeReport
 from puffer_phc.envs.pufferlib_import import import_pufferlib
 from puffer_phc.factory import make_env, make_library, make_robot
+from puffer_phc.processor import intra_op_threads
 
 pufferlib = import_pufferlib()
 
@@ -82,6 +83,7 @@ class PHCVecEnv(pufferlib.PufferEnv):  # type: ignore[misc, name-defined]
             shared = (self.observations, self.rewards, self.terminals, self.truncations)
             self._shared = tuple(gymtorch.wrap(array) for array in shared)
 
+    @intra_op_threads(1)
     def reset(self, seed: int | None = None) -> tuple[np.ndarray | Tensor, list[dict[str, float]]]:
         """Start a new episode everywhere, from ``seed`` if one is given."""
         if seed is not None:
@@ -93,6 +95,7 @@ class PHCVecEnv(pufferlib.PufferEnv):  # type: ignore[misc, name-defined]
         self._publish()
         return self.observations, []
 
+    @intra_op_threads(1)
     def step(self, actions: np.ndarray | Tensor) -> tuple[Any, Any, Any, Any, list[dict[str, float]]]:
         """Apply actions (N, D) for one control step; every 32 steps the infos tell of the episodes that ended."""
         env = self.env

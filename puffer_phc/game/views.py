@@ -17,6 +17,7 @@ from puffer_phc.envs.humanoid_phc import HumanoidPHC
 from puffer_phc.envs.pufferlib_import import import_pufferlib
 from puffer_phc.factory import make_env, make_library, make_robot
 from puffer_phc.game.agents import Agents, parse_agents
+from puffer_phc.processor import intra_op_threads
 
 pufferlib = import_pufferlib()
 
@@ -73,6 +74,7 @@ class HumanoidParallelEnv(ParallelEnv[str, Array, Array]):
         """Of the agent's own degrees of freedom."""
         return self.action_spaces[agent]
 
+    @intra_op_threads(1)
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Array], dict[str, dict[str, Any]]]:
@@ -83,6 +85,7 @@ class HumanoidParallelEnv(ParallelEnv[str, Array, Array]):
         self.agents = list(self.possible_agents)
         return self._seen(self.env.obs), {name: {} for name in self.agents}
 
+    @intra_op_threads(1)
     def step(
         self, actions: dict[str, Array]
     ) -> tuple[dict[str, Array], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
@@ -149,6 +152,7 @@ class GameVecEnv(pufferlib.PufferEnv):  # type: ignore[misc, name-defined]
         self._places = torch.tensor(places, device=self.env.device)[self.partition.order(self.env.device)]
         self._report = EpisodeReport(self.env)
 
+    @intra_op_threads(1)
     def reset(self, seed: int | None = None) -> tuple[Array, list[dict[str, float]]]:
         """Start a new episode everywhere, from ``seed`` if one is given."""
         env = self.env
@@ -160,6 +164,7 @@ class GameVecEnv(pufferlib.PufferEnv):  # type: ignore[misc, name-defined]
         self._publish()
         return self.observations, []
 
+    @intra_op_threads(1)
     def step(self, actions: Array) -> tuple[Any, Any, Any, Any, list[dict[str, float]]]:
         """Apply actions (N A, W) for one control step; every 32 steps the infos tell of the episodes that ended."""
         env = self.env

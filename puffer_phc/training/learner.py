@@ -11,6 +11,7 @@ from gymtorch.fuse import has_triton
 from puffer_phc.config import Config, TrainConfig
 from puffer_phc.envs.vec_env import VecEnv
 from puffer_phc.policies.actor_critic import ActorCritic
+from puffer_phc.processor import intra_op_threads
 from puffer_phc.training.advantage import gae
 from puffer_phc.training.amp import STYLE_METRICS, StyleLearner
 from puffer_phc.training.distributed import World, seed_of
@@ -18,7 +19,6 @@ from puffer_phc.training.ppo import PPO
 from puffer_phc.training.precision import network_precision
 from puffer_phc.training.rollout import RolloutBuffer, RolloutStats, Runner
 from puffer_phc.training.separate_ppo import SeparatePPO
-from puffer_phc.training.threads import intra_op_threads
 
 _STYLE_SEED = 500_009  # apart from the seeds of other ranks
 

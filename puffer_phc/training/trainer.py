@@ -21,6 +21,7 @@ from puffer_phc.evaluation.evaluator import Evaluator, Progress
 from puffer_phc.evaluation.metrics import ClipResult, summarize
 from puffer_phc.evaluation.style_evaluator import EpisodeResult, StyleEvaluator, episode_score, summarize_episodes
 from puffer_phc.policies.actor_critic import ActorCritic
+from puffer_phc.processor import intra_op_threads
 from puffer_phc.training import checkpoint
 from puffer_phc.training.amp import STYLE_METRICS
 from puffer_phc.training.dashboard import Dashboard
@@ -30,7 +31,6 @@ from puffer_phc.training.learner import Learner
 from puffer_phc.training.ppo import METRIC_NAMES
 from puffer_phc.training.rollout import RolloutStats
 from puffer_phc.training.run_folder import RunFolder
-from puffer_phc.training.threads import intra_op_threads
 from puffer_phc.training.timing import Stopwatch
 
 if TYPE_CHECKING:
