@@ -28,12 +28,15 @@ def train(cell: Cell, log: Log) -> Act:
     cfg, env, scale = _task(cell)
     policy = ActorCritic(env.num_obs, env.num_actions, cfg.policy, cfg.policy.hidden)
     learner = Learner(cfg, env, policy)
-    steps, going = 0, True
+    if log.earlier:
+        _restore(learner, log.earlier.learner)
+    steps, going = log.steps, True
     while going:
         stats = learner.collect()
         learner.learn()
         steps += learner.samples
         going = log.add(steps, float(stats.episodes), float(stats.returns))
+        log.keep(lambda: _state(learner))
     best = learner.averaged
 
     @torch.no_grad()
@@ -44,6 +47,24 @@ def train(cell: Cell, log: Log) -> Act:
         return action
 
     return act
+
+
+def _state(learner: Learner) -> dict[str, Any]:
+    ppo = learner.ppo
+    return {
+        "policy": learner.policy.state_dict(),
+        "averaged": learner.averaged.state_dict(),
+        "optimizer": ppo.optimizer.state_dict(),
+        "learning_rate": ppo.learning_rate,
+        "updates": ppo.updates,
+    }
+
+
+def _restore(learner: Learner, state: dict[str, Any]) -> None:
+    """Go on with these weights; episodes begin anew."""
+    learner.policy.load_state_dict(state["policy"])
+    learner.averaged.load_state_dict(state["averaged"])
+    learner.ppo.restore(state["optimizer"], state["learning_rate"], state["updates"], [])
 
 
 def _task(cell: Cell) -> tuple[Config, VecEnv, float]:

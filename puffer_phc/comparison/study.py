@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 import warnings
@@ -10,12 +11,14 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TextIO
 
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from puffer_phc.comparison import state
+from puffer_phc.comparison.state import State
 from puffer_phc.errors import InputError
 from puffer_phc.training.run_folder import make_folder, versions
 
@@ -27,6 +30,8 @@ Act = Callable[[NDArray[Any]], NDArray[Any]]
 """From an observation (O,) to the deterministic action (A,) of the task's Gymnasium environment."""
 
 _LOG_INTERVAL = 0.5  # s between rows of progress
+_SAVE_INTERVAL = 60.0  # s between states of a run
+_TRAIN_PER_SAVE = 20.0  # s of training at least for each second of saving: SAC's memory takes gigabytes
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class StudyConfig:
             for one on each core, but one for SAC, which learns once for each step of all of them.
         episodes: played without exploration noise at the end of a run.
         video: film one of them.
-        out: folder of the results; runs that are finished there are not repeated.
+        out: folder of the results; runs that are finished there are not repeated, interrupted ones go on.
         plot_only: run nothing, draw plots and table of what is there.
     """
 
@@ -121,14 +126,17 @@ class Log:
     """Progress of a running cell: rows in a file, TensorBoard, and a listener.
 
     Attributes:
+        earlier: where an interrupted run goes on, or None.
         steps: environment steps so far.
-        seconds: since training began.
+        seconds: of training so far.
     """
 
     cell: Cell
     listener: Callable[[int, float], None]
+    earlier: State | None = None
     steps: int = 0
     seconds: float = 0.0
+    _saving_due: float = 0.0
     _episodes: float = 0.0
     _returns: float = 0.0
     _due: float = 0.0
@@ -138,12 +146,25 @@ class Log:
         from torch.utils.tensorboard import SummaryWriter  # late: takes a second
 
         make_folder(self.cell.folder)
-        self._file = (self.cell.folder / PROGRESS).open("w", encoding="utf-8")
-        for old in self.cell.folder.glob("events.out.tfevents.*"):  # of an attempt that was cut short
-            old.unlink()
-        self._board = SummaryWriter(str(self.cell.folder))
-        self._started = time.perf_counter()
+        self.earlier = state.load(self.cell.folder, self.cell.settings)
+        if self.earlier:
+            self.steps, self.seconds = self.earlier.steps, self.earlier.seconds
+        else:
+            for old in self.cell.folder.glob("events.out.tfevents.*"):  # of an attempt that left nothing to go on with
+                old.unlink()
+        self._saving_due = self.seconds + _SAVE_INTERVAL
+        self._file = self._rows_so_far()
+        self._board = SummaryWriter(str(self.cell.folder), purge_step=self.steps + 1 if self.earlier else None)
+        self._started = time.perf_counter() - self.seconds
         return self
+
+    def _rows_so_far(self) -> TextIO:
+        """The file of rows, without those after the state that the run goes on from."""
+        file = self.cell.folder / PROGRESS
+        rows = file.read_text(encoding="utf-8").splitlines() if self.earlier and file.is_file() else []
+        stream = file.open("w", encoding="utf-8")
+        stream.writelines(row + "\n" for row in rows if _steps_of(row) <= self.steps)
+        return stream
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -170,6 +191,24 @@ class Log:
             self._due = self.seconds + _LOG_INTERVAL
         return not over
 
+    def keep(self, learner: Callable[[], dict[str, Any]]) -> None:
+        """Save the state of the ``learner``, asked for if it is time to; the time this takes is no training."""
+        if self.seconds < self._saving_due:
+            return
+        before = time.perf_counter()
+        state.save(self.cell.folder, State(self.cell.settings, self.steps, self.seconds, learner()))
+        took = time.perf_counter() - before
+        self._started += took
+        self._saving_due = self.seconds + max(_SAVE_INTERVAL, _TRAIN_PER_SAVE * took)
+
+
+def _steps_of(row: str) -> float:
+    """Of a row of progress; infinitely many if it was not written to its end."""
+    try:
+        return float(json.loads(row)["steps"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf
+
 
 def write_result(cell: Cell, log: Log, returns: list[float]) -> None:
     """Mark the cell as finished: its last file, written atomically."""
@@ -186,6 +225,7 @@ def write_result(cell: Cell, log: Log, returns: list[float]) -> None:
     temporary = cell.folder / f".{RESULT}.{os.getpid()}"
     temporary.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
     temporary.replace(cell.folder / RESULT)
+    state.forget(cell.folder)
 
 
 def read_result(file: Path) -> dict[str, Any]:
