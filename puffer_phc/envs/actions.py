@@ -38,6 +38,7 @@ class ActionMap:
         robot = scene.robot
         movable = (~robot.frozen_dofs).to(dtype=torch.float32)
         self._scale = (robot.action_scale * movable).to(scene.device)
+        self._on_frames = scene.on_frames and cfg.action_lead == round(cfg.action_lead)
         self._offset = (robot.action_offset * movable).to(scene.device)
 
     def __call__(self, action: Tensor) -> Tensor:
@@ -47,5 +48,5 @@ class ActionMap:
             return self._offset + self._scale * action
         scene = self._scene
         time = scene.clip_time(scene.clip_ids, scene.time(self.cfg.action_lead))
-        ahead = scene.library.dof_pos_at(scene.clip_ids, time)
+        ahead = scene.library.dof_pos_at(scene.clip_ids, time, self._on_frames)
         return ahead + self.cfg.action_scale * action

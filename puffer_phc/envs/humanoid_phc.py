@@ -217,7 +217,7 @@ class HumanoidPHC:
         write_rows(self.clip_ids, which, clip_ids)
         write_rows(self.start_time, which, start)
         write_rows(self.progress, which, torch.zeros_like(clip_ids))
-        state = self.library.state_at(clip_ids, start)
+        state = self.library.state_at(clip_ids, start, self.scene.on_frames)
         if from_clip is not None and self._default is not None:
             pairs = zip(state, self._default, strict=True)
             state = MotionState(*(torch.where(from_clip.view(-1, *[1] * (x.dim() - 1)), x, d) for x, d in pairs))
@@ -232,7 +232,11 @@ class HumanoidPHC:
     # -- evaluation ------------------------------------------------------------------------------------------------
 
     def play_clips(self, clip_ids: Tensor, start: Tensor | None = None) -> Tensor:
-        """Put every environment on its clip (N,), at ``start`` (N,) s or its first frame; returns ``obs``."""
+        """Put every environment on its clip (N,), at ``start`` (N,) s, whole control steps, or its first frame.
+
+        Returns:
+            ``obs``.
+        """
         everyone = torch.arange(self.num_envs, device=self.device)
         self._place(everyone, clip_ids, torch.zeros(self.num_envs, device=self.device) if start is None else start)
         self._clear(everyone)

@@ -13,6 +13,7 @@ from puffer_phc.robots.state import BodyState, MotionState
 from puffer_phc.simulation.simulator import Simulator
 
 Loop = Literal["auto", "wrap", "clamp"]
+_EXACT = 1e-6  # rates and steps are float32
 TIME_SLACK = 1e-2
 """Part of a control step by which a clip may end early: times are float32, and its end a multiple only nominally."""
 
@@ -26,6 +27,7 @@ class Scene:
         robot, simulator, library: who, where, and what is followed.
         control_dt: s of one control step.
         clip_ids, progress, start_time: (N,) the running episode: clip, control steps done, s into the clip.
+        on_frames: every clip has a frame for each control step since its first, so that nothing lies between frames.
     """
 
     def __init__(
@@ -37,6 +39,8 @@ class Scene:
         self.clip_ids = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
         self.progress = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
         self.start_time = torch.zeros(self.num_envs, device=self.device)
+        frames = library.fps * control_dt  # in each control step
+        self.on_frames = bool((frames.round() >= 1).all() & ((frames - frames.round()).abs() <= _EXACT * frames).all())
         loops = torch.ones_like(library.loops) if loop == "wrap" else library.loops
         self._loops = loops if loop != "clamp" and bool(loops.any()) else None  # (C,) bool
         self._lap = torch.zeros(library.num_clips, 1, 3, device=self.device)  # m from a clip's first frame to its last
@@ -69,13 +73,16 @@ class Scene:
         return time - self._laps(clip_ids, time) * self.library.duration[clip_ids]
 
     def bodies_at(self, clip_ids: Tensor, time: Tensor) -> BodyState:
-        """The reference's bodies; each lap begins where the one before has ended, over the floor."""
-        bodies = self.library.bodies_at(clip_ids, self.clip_time(clip_ids, time))
+        """The reference's bodies, whole control steps from a clip's first frame.
+
+        Each lap begins where the one before has ended, over the floor.
+        """
+        bodies = self.library.bodies_at(clip_ids, self.clip_time(clip_ids, time), self.on_frames)
         return bodies if self._loops is None else bodies._replace(pos=self._carried(bodies.pos, clip_ids, time))
 
     def state_at(self, clip_ids: Tensor, time: Tensor) -> MotionState:
         """As :meth:`bodies_at`, with joints."""
-        state = self.library.state_at(clip_ids, self.clip_time(clip_ids, time))
+        state = self.library.state_at(clip_ids, self.clip_time(clip_ids, time), self.on_frames)
         if self._loops is None:
             return state
         return state._replace(body_pos=self._carried(state.body_pos, clip_ids, time))

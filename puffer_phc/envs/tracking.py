@@ -75,7 +75,7 @@ class TrackingTask:
         """What the policy would have seen next."""
         scene = self._scene
         clip_ids, time = scene.clip_ids, scene.time(1)
-        return observation(scene.bodies.rows(which), scene.library.bodies_at(clip_ids[which], time[which]))
+        return observation(scene.bodies.rows(which), scene.bodies_at(clip_ids[which], time[which]))
 
     def restarted(self, which: Tensor, luck: Tensor) -> None:
         """Nothing: the reference is all there is to follow."""
@@ -83,5 +83,5 @@ class TrackingTask:
     def observe(self) -> Tensor:
         """The humanoids and the reference one step ahead."""
         scene = self._scene
-        self._reference = latch(self._reference, scene.library.bodies_at(scene.clip_ids, scene.time(1)))
+        self._reference = latch(self._reference, scene.bodies_at(scene.clip_ids, scene.time(1)))
         return observation(scene.bodies, self._reference)

@@ -103,6 +103,7 @@ def at(library, clip, *times):
 CLIPS = [smooth_clip(20, 30.0, 0), smooth_clip(5, 60.0, 1, 10.0), smooth_clip(33, 25.0, 2, 20.0)]
 REFERENCES = [Reference(clip) for clip in CLIPS]
 LIBRARY = MotionLibrary(CLIPS, ROBOT, height_fix="off")
+STORED = {storage: MotionLibrary(CLIPS, ROBOT, storage=storage) for storage in ("full", "compact")}
 
 
 def test_tables_of_the_clips():
@@ -129,6 +130,21 @@ def test_every_frame_is_hit_exactly(clip):
     torch.testing.assert_close(state.root_pos, CLIPS[clip].root_pos.float(), rtol=0, atol=0)
     for row in range(CLIPS[clip].num_frames):
         check(state, row, REFERENCES[clip].at(row / CLIPS[clip].fps))
+
+
+@pytest.mark.parametrize("storage", STORED)
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(-3, 400)), min_size=1, max_size=8))
+def test_told_that_times_are_frames_it_finds_the_same_ones(storage, queries):
+    library = STORED[storage]
+    ids, frames = (torch.tensor(x) for x in zip(*queries, strict=True))
+    times = frames / library.fps[ids] * (1 + 3e-7)  # as sums of control steps come out
+    assert library._moment(ids, times, True).blend is None
+    for told, found in zip(library.state_at(ids, times, True), library.state_at(ids, times), strict=True):
+        torch.testing.assert_close(told, found, rtol=0, atol=2e-4)
+    for told, found in zip(library.bodies_at(ids, times, True), library.bodies_at(ids, times), strict=True):
+        torch.testing.assert_close(told, found, rtol=0, atol=2e-4)
+    told, found = library.dof_pos_at(ids, times, True), library.dof_pos_at(ids, times)
+    torch.testing.assert_close(told, found, rtol=0, atol=2e-4)
 
 
 @pytest.mark.parametrize("clip", [0, 1, 2])

@@ -67,7 +67,7 @@ def test_compact_is_full_to_its_precision(queries):
 def test_on_frames_too_also_the_last():
     ids, frames = torch.tensor([0, 0, 1, 1, 2, 2]), torch.tensor([0, 19, 0, 4, 7, 32])
     times = frames / FULL.fps[ids]
-    assert COMPACT._moment(ids, times).blend is None
+    assert COMPACT._moment(ids, times, False).blend is None
     agree(COMPACT.state_at(ids, times), FULL.state_at(ids, times))
 
 
