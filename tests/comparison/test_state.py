@@ -1,5 +1,6 @@
 """An interrupted cell goes on where its last state was kept."""
 
+import copy
 import json
 from dataclasses import replace
 
@@ -21,38 +22,38 @@ class Stopped(Exception):
     """As if the power had failed."""
 
 
-@pytest.fixture(params=STEPS)
-def interrupted(request, tmp_path, monkeypatch):
-    """A cell that kept its state at every step and ended half way."""
+@pytest.mark.parametrize("name", STEPS)
+def test_an_interrupted_cell_goes_on(name, tmp_path, monkeypatch):
+    """Ended half way after keeping its state there, and run again."""
     monkeypatch.setattr(study, "_SAVE_INTERVAL", 0.0)
-    monkeypatch.setattr(study, "_TRAIN_PER_SAVE", 0.0)
     monkeypatch.setattr(study, "_LOG_INTERVAL", 0.0)
-    name = request.param
     cell = Cell(StudyConfig(steps=STEPS[name], seeds=1, episodes=1, video=False, out=tmp_path, only=(name,)), name, 1)
-    keep, kept = Log.keep, []
+    keep = Log.keep
 
     def until_half_way(log, learner):
         if log.steps >= STEPS[name] // 2:
             keep(log, learner)
-            kept.append(log.steps)
             raise Stopped
 
     monkeypatch.setattr(Log, "keep", until_half_way)
     with pytest.raises(Stopped):
         run(cell.study, Console(quiet=True))
     monkeypatch.setattr(Log, "keep", keep)
-    monkeypatch.setattr(study, "_SAVE_INTERVAL", 1e9)
-    return cell, kept[0]
-
-
-def test_it_goes_on_to_its_end(interrupted):
-    cell, half = interrupted
     kept = state.load(cell.folder, cell.settings)
-    assert kept.steps == half
+    assert STEPS[name] // 2 <= kept.steps
     assert not (cell.folder / RESULT).exists()
     with (cell.folder / PROGRESS).open("a") as file:  # rows of what is lost, the last one torn
-        file.write(json.dumps({"steps": half + 1, "seconds": 1e9, "episodes": 1.0, "returns": 0.0}) + '\n{"ste')
-    assert run(cell.study, Console(quiet=True)) == 0
+        file.write(json.dumps({"steps": kept.steps + 1, "seconds": 1e9, "episodes": 1.0, "returns": 0.0}) + '\n{"ste')
+
+    module, found = (ours if name == "ours" else baselines), []
+    restore = module._restore
+    monkeypatch.setattr(study, "_SAVE_INTERVAL", 1e9)
+    monkeypatch.setattr(
+        module,
+        "_restore",
+        lambda learner, *args: (restore(learner, *args), found.append(copy.deepcopy(module._state(learner)))),
+    )
+    same(kept.learner, found[0] if run(cell.study, Console(quiet=True)) == 0 else None)
     result = json.loads((cell.folder / RESULT).read_text())
     rows = [json.loads(line) for line in (cell.folder / PROGRESS).read_text().splitlines()]
     steps = [row["steps"] for row in rows]
@@ -61,23 +62,6 @@ def test_it_goes_on_to_its_end(interrupted):
     assert cell.study.steps <= result["steps"] < 2 * cell.study.steps + 4096
     assert result["seconds"] > kept.seconds
     assert not (cell.folder / STATE).exists()
-
-
-def test_it_is_the_learner_that_was_interrupted(interrupted, monkeypatch):
-    cell, _ = interrupted
-    before = state.load(cell.folder, cell.settings).learner
-    module, found = (ours if cell.algorithm == "ours" else baselines), []
-    restore = module._restore
-
-    def look(learner, *args):
-        restore(learner, *args)
-        found.append(module._state(learner))
-        raise Stopped
-
-    monkeypatch.setattr(module, "_restore", look)
-    with pytest.raises(Stopped):
-        run(cell.study, Console(quiet=True))
-    same(before, found[0])
 
 
 def same(first, second):

@@ -21,7 +21,8 @@ def test_files_that_do_not_fit_are_told(make_exported, tmp_path):
         with pytest.raises(InputError, match=name):
             Performer(Deployment(folder))
         (folder / "aside").rename(folder / name)
-    (folder / "metadata.json").write_text((make_exported("absolute").folder / "metadata.json").read_text())
+    metadata = json.loads((folder / "metadata.json").read_text())
+    (folder / "metadata.json").write_text(json.dumps({**metadata, "robot": {**metadata["robot"], "name": "g1"}}))
     with pytest.raises(InputError, match=r"differs from what policy\.onnx carries"):
         Deployment(folder)
 
