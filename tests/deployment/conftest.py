@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from filelock import FileLock
 from small_policy import make_policy, save_checkpoint
 
 from puffer_phc import cli
@@ -52,38 +53,46 @@ def library(robot):
     return MotionLibrary([piece("walk", 31, 30.0), piece("slow_walk", 20, 24.0)], robot)
 
 
-def export_of(kind, robot, library, run):
-    """A policy in action mode ``reference``, exported by the function behind the command line."""
-    cfg = Config()
+def policy_of(kind, robot, library):
+    """An environment and a policy for it, the same at every call."""
+    cfg = Config(env=EnvConfig(action_mode="absolute")) if kind == "absolute" else Config()
     env = make_env(cfg, robot, library, 4, CPU, 1)
-    policy = make_policy(env, kind)
-    file = save_checkpoint(run / "checkpoints" / "best.pt", policy)
-    clips = range(library.num_clips)
-    results = tuple(Evaluator(make_env(cfg, robot, library, 2, CPU, 1), 0.5).play(policy, clips))
-    differences = export_policy(env, policy, Source(file, 4096, cfg.robot, 0.5, len(clips), results), run / "export")
-    return Exported(policy, env, file, run / "export", str(differences))
+    return env, make_policy(env) if kind == "absolute" else make_policy(env, kind)
 
 
-def export_by_command(robot, library, run):
+def export_of(env, policy, file, run):
+    """A policy in action mode ``reference``, exported by the function behind the command line."""
+    cfg, clips = Config(), range(env.library.num_clips)
+    results = tuple(Evaluator(make_env(cfg, env.robot, env.library, 2, CPU, 1), 0.5).play(policy, clips))
+    return str(export_policy(env, policy, Source(file, 4096, cfg.robot, 0.5, len(clips), results), run / "export"))
+
+
+def export_by_command(run):
     """A policy in action mode ``absolute``, exported by the command line."""
-    env = make_env(replace(Config(), env=EnvConfig(action_mode="absolute")), robot, library, 4, CPU, 1)
-    policy = make_policy(env)
-    file = save_checkpoint(run / "checkpoints" / "best.pt", policy, env={"action_mode": "absolute"})
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
         code = cli.main(["--mode", "export", "-c", str(run), "--export.clips", "1"])
     assert code == 0
-    return Exported(policy, env, file, run / "export", said.getvalue())
+    return said.getvalue()
 
 
 @pytest.fixture(scope="session")
-def make_exported(robot, library, tmp_path_factory):
-    """Exports a policy of one kind, once."""
+def make_exported(robot, library, tmp_path_factory, worker_id):
+    """Exports a policy of one kind, once for all processes of the suite."""
+    base = tmp_path_factory.getbasetemp()
+    base = base if worker_id == "master" else base.parent
 
     @functools.cache
     def make(kind):
-        run = tmp_path_factory.mktemp(kind)
-        return export_by_command(robot, library, run) if kind == "absolute" else export_of(kind, robot, library, run)
+        run, (env, policy) = base / f"exported_{kind}", policy_of(kind, robot, library)
+        file, told = run / "checkpoints" / "best.pt", run / "said.txt"
+        with FileLock(f"{run}.lock"):
+            if not told.exists():
+                options = {"env": {"action_mode": "absolute"}} if kind == "absolute" else {}
+                save_checkpoint(file, policy, **options)
+                said = export_by_command(run) if kind == "absolute" else export_of(env, policy, file, run)
+                told.write_text(said)
+        return Exported(policy, env, file, run / "export", told.read_text())
 
     return make
 
