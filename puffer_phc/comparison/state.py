@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from puffer_phc.errors import InputError
+from puffer_phc.training import checkpoint
 
 STATE = "state.pt"
 
@@ -32,10 +30,12 @@ class State:
 
 
 def save(folder: Path, state: State) -> None:
-    """Write ``state`` into the cell's folder; the one before stays until this one is whole."""
-    temporary = folder / f".{STATE}.{os.getpid()}"
-    torch.save(vars(state), temporary)
-    temporary.replace(folder / STATE)
+    """Write ``state`` into the cell's folder; the one before stays until this one is whole.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    checkpoint.write(folder / STATE, vars(state))
 
 
 def load(folder: Path, settings: dict[str, Any]) -> State | None:
@@ -48,9 +48,9 @@ def load(folder: Path, settings: dict[str, Any]) -> State | None:
     if not file.is_file():
         return None
     try:
-        found = State(**torch.load(file, map_location="cpu", weights_only=True))
-    except Exception:  # torch has many ways to say so
-        raise InputError(file, "is damaged", "remove it and run that cell again") from None
+        found = State(**checkpoint.read(file))
+    except TypeError:  # other parts, or none
+        raise InputError(file, "is no state of a run", "remove it and run that cell again") from None
     if found.settings != settings:
         raise InputError(folder, "holds an interrupted run with other settings", "choose another --out, or remove it")
     return found

@@ -12,7 +12,7 @@ from puffer_phc.policies.actor_critic import ALIGNED, ActorCritic, AlignedLinear
 
 
 class Player:
-    """Copies the weights of ``original`` once for each rollout, in half precision, instead of at every control step.
+    """Copies the weights of ``original`` once for each rollout, filled up and halved, instead of at every step.
 
     The same numbers as autocast makes of them. On a CPU, and for policies of several agents, nothing is copied.
 
@@ -27,8 +27,8 @@ class Player:
         if type(original) is not ActorCritic or original.log_std.device.type != "cuda":
             return
         self.policy = copy.deepcopy(original).requires_grad_(False)
-        _halve(self.policy.actor, torch.float16 if original.actor_in_fp16 else torch.float32)
-        _halve(self.policy.critic, torch.bfloat16)
+        _fill_up(self.policy.actor, torch.float16 if original.actor_in_fp16 else torch.float32)
+        _fill_up(self.policy.critic, torch.bfloat16)
         self.policy.mean_head = FilledLinear(self.policy.mean_head, torch.float32)
         self._copies, self._originals = _tensors(self.policy), _tensors(original)
 
@@ -61,8 +61,8 @@ class FilledLinear(nn.Linear):
         return [self.weight[: self._outputs, : self._inputs], self.bias[: self._outputs]]
 
 
-def _halve(trunk: Trunk, dtype: torch.dtype) -> None:
-    """Only what autocast multiplies in ``dtype``: a LayerNorm stays in float32."""
+def _fill_up(trunk: Trunk, dtype: torch.dtype) -> None:
+    """Its matrix products in ``dtype`` and whole eights; a LayerNorm stays in float32, as under autocast."""
     for index, layer in enumerate(trunk.mlp):
         if isinstance(layer, AlignedLinear):
             trunk.mlp[index] = FilledLinear(layer, dtype)

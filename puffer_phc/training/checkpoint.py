@@ -23,7 +23,16 @@ _REMEDY = "name a .pt file this program wrote"
 
 
 def save(path: Path, data: dict[str, Any]) -> None:
-    """Write a checkpoint atomically: a crash or a full disk leaves the old file as it was.
+    """Write a checkpoint as :func:`write` does.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    write(path, {"format": FORMAT, "version": VERSION, **data})
+
+
+def write(path: Path, data: dict[str, Any]) -> None:
+    """Write tensors and numbers atomically: a crash or a full disk leaves the old file as it was.
 
     Raises:
         InputError: it cannot be written.
@@ -31,7 +40,7 @@ def save(path: Path, data: dict[str, Any]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as file:
-            torch.save({"format": FORMAT, "version": VERSION, **data}, file)
+            torch.save(data, file)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -51,11 +60,7 @@ def load(path: str | Path) -> dict[str, Any]:
         InputError: there is none, it is damaged, or it is none of ours.
     """
     path = find(Path(path))
-    try:
-        with warnings.catch_warnings(action="ignore"):  # of pickles that torch did not write; they are refused or fine
-            data = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch's unpickler raises many types on damaged bytes
-        raise InputError(path, f"is no readable checkpoint ({_brief(error)})", _REMEDY) from None
+    data = read(path)
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise InputError(path, "is no checkpoint of this program", _REMEDY)
     version = data.get("version")
@@ -67,6 +72,19 @@ def load(path: str | Path) -> dict[str, Any]:
     if missing:
         raise InputError(path, f"lacks {', '.join(missing)}", _REMEDY)
     return data
+
+
+def read(path: Path) -> Any:
+    """What :func:`write` wrote, or any other file of tensors and plain values; tensors come on the CPU.
+
+    Raises:
+        InputError: it cannot be read, is damaged or holds anything else.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of pickles that torch did not write; they are refused or fine
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch's unpickler raises many types on damaged bytes
+        raise InputError(path, f"is no readable checkpoint ({_brief(error)})", _REMEDY) from None
 
 
 def find(path: Path) -> Path:

@@ -230,8 +230,7 @@ class PPO:
 
         Those of several agents, (S, L, A), each for itself. A single one has no deviation and stays what it is.
         """
-        count = advantage[..., 0].numel() if advantage.dim() == 3 else advantage.numel()
-        count *= self._world.size
+        count = math.prod(advantage.shape[:2]) * self._world.size
         if count == 1:
             return
         advantage -= self._world.mean(advantage.mean(dim=(0, 1)))

@@ -89,6 +89,10 @@ def test_states_that_do_not_fit_are_told(tmp_path):
     with pytest.raises(InputError, match="interrupted run with other settings"):
         state.load(other.folder, other.settings)
     (cell.folder / STATE).write_bytes(b"nonsense")
-    with pytest.raises(InputError, match="is damaged"):
+    with pytest.raises(InputError, match="is no readable checkpoint"):
         state.load(cell.folder, cell.settings)
+    for other_file in ({"x": 1}, torch.ones(2)):
+        torch.save(other_file, cell.folder / STATE)
+        with pytest.raises(InputError, match="is no state of a run"):
+            state.load(cell.folder, cell.settings)
     assert np.isinf(study._steps_of('{"ste'))

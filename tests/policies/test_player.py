@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from puffer_phc.policies.actor_critic import ActorCritic, AlignedLinear, PolicyConfig
-from puffer_phc.policies.player import FilledLinear, Player, _halve, _tensors
+from puffer_phc.policies.player import FilledLinear, Player, _fill_up, _tensors
 
 
 @pytest.mark.parametrize(("wide", "high"), [(934, 64), (512, 69), (13, 9), (16, 24)])
@@ -25,7 +25,7 @@ def test_halved_weights_are_what_autocast_makes_of_them():
     torch.manual_seed(0)
     policy = ActorCritic(30, 5, PolicyConfig(), (32, 16))
     halved = copy.deepcopy(policy)
-    _halve(halved.critic, torch.bfloat16)
+    _fill_up(halved.critic, torch.bfloat16)
     assert {layer.weight.dtype for layer in halved.critic.mlp if hasattr(layer, "weight")} == {
         torch.bfloat16,
         torch.float32,  # the LayerNorm
@@ -40,7 +40,7 @@ def test_halved_weights_are_what_autocast_makes_of_them():
 def test_a_filled_layer_takes_over_what_it_stands_for():
     torch.manual_seed(0)
     original, copied = (ActorCritic(30, 5, PolicyConfig(learn_std=True), (32, 12)) for _ in range(2))
-    _halve(copied.actor, torch.float32)
+    _fill_up(copied.actor, torch.float32)
     assert [layer.weight.shape for layer in copied.actor.mlp if isinstance(layer, FilledLinear)] == [(32, 32), (16, 32)]
     with torch.no_grad():
         torch._foreach_copy_(_tensors(copied), _tensors(original))
