@@ -23,7 +23,9 @@ def fused(function: Function, device: torch.device) -> Function:
     torch._dynamo.config.recompile_limit = 64
     # Its advice to allow TF32 everywhere is not for physics; networks do allow it.
     warnings.filterwarnings("ignore", message="TensorFloat32 tensor cores")
-    return torch.compile(function, dynamic=False, fullgraph=True)  # type: ignore[return-value]
+    # Independent kernels run as one: most of an observation's are too short to fill a GPU.
+    options: dict[str, str | int | bool | Callable[..., object]] = {"combo_kernels": True}
+    return torch.compile(function, dynamic=False, fullgraph=True, options=options)  # type: ignore[return-value]
 
 
 @functools.cache

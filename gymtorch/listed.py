@@ -23,8 +23,8 @@ def listed(mask: Tensor, room: int) -> tuple[Tensor, Tensor]:
 
 def listed_in_fixed_size(mask: Tensor, room: int) -> tuple[Tensor, Tensor]:
     """:func:`listed` as it is on a GPU."""
-    rank = mask.long().cumsum(0)
-    slot = torch.where(mask, (rank - 1).clamp_max(room), room)  # the last slot takes what is not wanted
+    rank = mask.cumsum(0, dtype=torch.int32)
+    slot = torch.where(mask, (rank - 1).clamp_max(room), room).long()  # the last slot takes what is not wanted
     places = torch.zeros(room + 1, dtype=torch.long, device=mask.device)
     places.index_copy_(0, slot, torch.arange(len(mask), device=mask.device))
     valid = torch.arange(room, device=mask.device) < rank[-1]

@@ -41,8 +41,9 @@ from puffer_phc.robots.robot import Robot
 from puffer_phc.training import checkpoint
 from puffer_phc.training.dashboard import make_dashboard
 from puffer_phc.training.distributed import World, joined, local_device, rank_threads, seed_of
+from puffer_phc.training.judging import evaluate_together, play_together
 from puffer_phc.training.run_folder import RunFolder, make_folder, new_run_path
-from puffer_phc.training.trainer import Trainer, evaluate_together, memory_use, play_together
+from puffer_phc.training.trainer import Trainer, memory_use
 from puffer_phc.viewers.live import opener
 from puffer_phc.viewers.play import write_video
 from puffer_phc.viewers.session import PlaySession

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from puffer_phc.training.distributed import World
 from puffer_phc.training.precision import network_precision
 
 _SPARE_FINALS = 1024  # truncated episodes of one rollout beyond one for each environment
+_STEPS_AT_ONCE = 8  # control steps of one recording, at most: launching one costs as much as a dozen kernels
 
 
 class RolloutBuffer:
@@ -108,7 +110,12 @@ class RolloutBuffer:
 
 @dataclass
 class RolloutStats:
-    """Sums over one rollout; tensors, so that gathering them needs no wait for the device."""
+    """What happened in one rollout; tensors, so that gathering it needs no wait for the device.
+
+    Attributes:
+        episodes, returns, lengths, successes: () sums over the episodes that ended.
+        reward_terms, reward: (K,) and () sums over the steps of the means over the environments.
+    """
 
     episodes: Tensor
     returns: Tensor
@@ -118,15 +125,45 @@ class RolloutStats:
     reward: Tensor
 
     def tensors(self) -> list[Tensor]:
-        """All sums."""
+        """All of them."""
         return list(vars(self).values())
+
+
+class EpisodeCounter:
+    """Gathers :class:`RolloutStats`, each environment for itself: sums over all in every step would cost a GPU more."""
+
+    def __init__(self, env: VecEnv) -> None:
+        names = ("episodes", "returns", "lengths", "successes", "reward")
+        self._sums = {name: torch.zeros(env.num_envs, device=env.device) for name in names}
+        self._sums["reward_terms"] = torch.zeros_like(env.reward_terms)
+
+    def start(self) -> None:
+        """Forget everything."""
+        torch._foreach_zero_(list(self._sums.values()))
+
+    def add(self, env: VecEnv) -> None:
+        """Count one step."""
+        sums, done = self._sums, env.done
+        sums["episodes"] += done
+        sums["returns"] += env.episode_return * done
+        sums["lengths"] += env.episode_length * done
+        sums["successes"] += env.truncated
+        sums["reward_terms"] += env.reward_terms
+        sums["reward"] += env.reward
+
+    def result(self) -> RolloutStats:
+        """Over all environments."""
+        totals = {name: each.sum(dim=0) for name, each in self._sums.items()}
+        for name in ("reward_terms", "reward"):
+            totals[name] /= len(self._sums["reward"])
+        return RolloutStats(**totals)
 
 
 class Runner:
     """Carries environment, recurrent state and observation statistics from one rollout to the next.
 
-    On a GPU one control step with everything in it (policy, physics, reward, reset, bookkeeping) is recorded as a CUDA
-    graph and replayed; ``captured=False`` runs the same code step by step, for debugging.
+    On a GPU some control steps with everything in them (policy, physics, reward, reset, bookkeeping) are recorded as a
+    CUDA graph and replayed; ``captured=False`` runs the same code step by step, for debugging.
 
     Attributes:
         explores: () probability that an action is a sample, where some are means.
@@ -152,9 +189,10 @@ class Runner:
         self._state = policy.initial_state(env.num_envs)
         self._fresh = torch.ones(env.num_envs, dtype=torch.bool, device=env.device)
         self._row = torch.zeros(1, dtype=torch.long, device=env.device)  # the step of the rollout, on the device
-        self._stats = _empty_stats(env)
+        self._counter = EpisodeCounter(env)
         self._captured = captured
-        self._step: CapturedFunction[None] | None = None
+        self._steps: CapturedFunction[None] | None = None
+        self._at_once = math.gcd(buffer.segment if policy.recurrent else buffer.horizon, _STEPS_AT_ONCE)
         self._player = Player(policy)
         self._played = self._player.policy
         self._decide, self._finish = fused(self._before_env, env.device), fused(self._after_env, env.device)
@@ -170,25 +208,24 @@ class Runner:
 
     @torch.no_grad()
     def collect(self) -> RolloutStats:
-        """Fill the buffer with the next T steps; the sums are overwritten by the next call."""
+        """Fill the buffer with the next T steps."""
         policy, buffer = self.policy, self.buffer
-        if self._step is None:
+        if self._steps is None:
             self.record()
-        assert self._step is not None
+        assert self._steps is not None
         buffer.start()
         self._player.refresh()
         self.moments.start(policy.obs_norm.mean)
-        for total in self._stats.tensors():
-            total.zero_()
+        self._counter.start()
         self._row.zero_()
-        for step in range(buffer.horizon):
+        for step in range(0, buffer.horizon, self._at_once):
             if policy.recurrent and step % buffer.segment == 0:
                 buffer.states[step // buffer.segment] = self._state
-            self._step()
+            self._steps()
         with network_precision():
             buffer.last_value, _ = self._critic_step(policy.obs_norm(self.env.obs), self._state, self._fresh)
         buffer.value_finals(self._value)
-        return self._stats
+        return self._counter.result()
 
     def merge_moments(self) -> None:
         """Fold the observations of the last rollout, of all ranks, into the policy's statistics."""
@@ -197,11 +234,16 @@ class Runner:
 
     @torch.no_grad()
     def record(self) -> None:
-        """Make the graph of a control step, which takes a few steps to do; :meth:`collect` does it when needed."""
+        """Make the graph of some control steps, which takes a few steps to do; :meth:`collect` does it when needed."""
         device = self.env.device if self._captured else torch.device("cpu")  # CPU work is never recorded
-        self._step = capture(self._control_step, device=device, generators=(self.generator, *generators_of(self.env)))
+        generators = (self.generator, *generators_of(self.env))
+        self._steps = capture(self._control_steps, warmup=1, device=device, generators=generators)
         self.buffer.start()
         self.buffer.value_finals(self._value)  # of nothing yet; what it compiles is compiled now
+
+    def _control_steps(self) -> None:
+        for _ in range(self._at_once):
+            self._control_step()
 
     def _control_step(self) -> None:
         """One step: observe, act, simulate, note everything in the buffer's current row."""
@@ -243,7 +285,7 @@ class Runner:
         if self._style is not None:
             self._note(buffer.style, self._style.observed)
         buffer.queue_finals(self._row, cut, env.final_room, env.final_obs, state)
-        self._count()
+        self._counter.add(env)
         self._state = latch(self._state, state)
         self._fresh = latch(self._fresh, env.done)
         self._row.add_(1).remainder_(buffer.horizon)  # recording plays steps beyond the last
@@ -255,19 +297,3 @@ class Runner:
         """Values (K,) of raw observations (K, O) that end an episode."""
         with network_precision():
             return self._critic(self.policy.obs_norm(obs), state)
-
-    def _count(self) -> None:
-        stats, env = self._stats, self.env
-        done = env.done
-        stats.episodes += done.sum()
-        stats.returns += (env.episode_return * done).sum()
-        stats.lengths += (env.episode_length * done).sum()
-        stats.successes += env.truncated.sum()
-        stats.reward_terms += env.reward_terms.mean(dim=0)
-        stats.reward += env.reward.mean()
-
-
-def _empty_stats(env: VecEnv) -> RolloutStats:
-    episodes, returns, lengths, successes, reward = torch.zeros(5, device=env.device).unbind()
-    terms = torch.zeros(env.reward_terms.shape[1], device=env.device)
-    return RolloutStats(episodes, returns, lengths, successes, terms, reward)

@@ -6,7 +6,7 @@ import math
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -17,9 +17,8 @@ from torch import Tensor
 
 from puffer_phc.config import Config, to_dict
 from puffer_phc.envs.vec_env import HumanoidEnv, generators_of
-from puffer_phc.evaluation.evaluator import Evaluator, Progress
-from puffer_phc.evaluation.metrics import ClipResult, summarize
-from puffer_phc.evaluation.style_evaluator import EpisodeResult, StyleEvaluator, episode_score, summarize_episodes
+from puffer_phc.evaluation.evaluator import Evaluator
+from puffer_phc.evaluation.style_evaluator import StyleEvaluator
 from puffer_phc.policies.actor_critic import ActorCritic
 from puffer_phc.processor import intra_op_threads
 from puffer_phc.training import checkpoint
@@ -27,6 +26,15 @@ from puffer_phc.training.amp import STYLE_METRICS
 from puffer_phc.training.dashboard import Dashboard
 from puffer_phc.training.distributed import World
 from puffer_phc.training.filming import Filmer
+from puffer_phc.training.judging import (
+    Findings,
+    Score,
+    confirmed,
+    evaluate_together,
+    play_together,
+    score_of,
+    write_findings,
+)
 from puffer_phc.training.learner import Learner
 from puffer_phc.training.ppo import METRIC_NAMES
 from puffer_phc.training.rollout import RolloutStats
@@ -40,9 +48,6 @@ _VIDEO_SECONDS = 5.0
 _LOG_INTERVAL = 1.0  # s between rows of metrics: reading them waits for the device
 _TRAIN_PER_EVAL = 10.0  # s of training at least for each second of evaluation
 _LOST_CONTACTS = ("nefc", "broadphase", "narrowphase", "njmax_nnz")  # overflows that change the physics
-
-Score = tuple[float, float]
-"""Success rate and minus error, or as :func:`episode_score`: the larger, the better."""
 
 
 @dataclass(frozen=True)
@@ -202,20 +207,24 @@ class Trainer:
         return self._elapsed + time.monotonic() - self._started
 
     def evaluate(self, fraction: float, dashboard: Dashboard) -> None:
-        """Evaluate all clips; the best policy so far is kept as ``best.pt``."""
+        """Evaluate all clips; the best policy so far is kept as ``best.pt``, what it did in ``eval/``."""
         start = time.monotonic()
         by_return = self.cfg.env.task == "deepmimic"
         with self._stopwatch.time("eval"), intra_op_threads(1):
-            summary = self._evaluate()
-            score = _score(summary, by_return)
+            findings = self._evaluate()
+            summary = findings[0]
+            score = score_of(summary, by_return)
             if self.chancy:  # all ranks have the same scores, so that all of them evaluate again or none
-                score = _confirmed(score, self._best, lambda: _score(self._evaluate(), by_return))
+                score = confirmed(score, self._best, lambda: score_of(self._evaluate()[0], by_return))
         now = time.monotonic()
         self._due["evaluate"] = now + max(self.cfg.train.eval_interval, _TRAIN_PER_EVAL * (now - start))
         values = {f"eval/{key}": float(value) for key, value in summary.items() if isinstance(value, (int, float))}
         if self._best is None or score > self._best:
             self._best = score
             self.save(checkpoint.BEST)
+            if self.folder:
+                source = self.cfg.eval.motion_file or self.cfg.env.motion_file
+                write_findings(self.folder.path / "eval", findings, {"steps": self.steps}, source)
         if by_return:
             values |= {"best/test_return": self._best[0]}
         elif isinstance(self.evaluator, StyleEvaluator):
@@ -226,12 +235,12 @@ class Trainer:
             self.folder.log(self.steps, {"seconds": self.seconds(), **values})
         dashboard.show(fraction, self.steps, values)
 
-    def _evaluate(self) -> dict[str, Any]:
+    def _evaluate(self) -> Findings:
         policy, world = self.tested, self.world
         if isinstance(self.evaluator, StyleEvaluator):
-            return play_together(self.evaluator, policy, world)[0]
+            return play_together(self.evaluator, policy, world)
         sharded = self.cfg.env.shard and self.evaluator.env.library is self.env.library
-        return evaluate_together(self.evaluator, policy, sharded, world)[0]
+        return evaluate_together(self.evaluator, policy, sharded, world)
 
     def _film(self) -> None:
         """Every ``eval.video_interval`` s record some seconds of a clip, and let another process draw them."""
@@ -362,60 +371,6 @@ class Trainer:
         finally:
             for number, handler in old.items():
                 signal.signal(number, handler)
-
-
-def _confirmed(score: Score, best: Score | None, again: Callable[[], Score]) -> Score:
-    """``score``, or the mean with that of evaluating ``again`` where it would be the ``best``.
-
-    Of many evaluations the luckiest is the best: a new best must show twice what it can.
-    """
-    if best is not None and score <= best:
-        return score
-    second = again()
-    return 0.5 * (score[0] + second[0]), 0.5 * (score[1] + second[1])
-
-
-def _score(summary: dict[str, Any], by_return: bool = False) -> Score:
-    """What makes one policy better than another: clips followed, then closeness; :func:`episode_score` without clips.
-
-    ``by_return`` it is the return of an episode, as MimicKit measures DeepMimic.
-    """
-    if by_return:
-        return float(summary["test_return"]), 0.0
-    if "success_rate" not in summary:
-        return episode_score(summary)
-    error = summary["mpjpe_all"]
-    return float(summary["success_rate"] or 0.0), -float(error if error is not None else math.inf)
-
-
-def play_together(
-    evaluator: StyleEvaluator, policy: ActorCritic, world: World, progress: Progress | None = None
-) -> tuple[dict[str, Any], list[EpisodeResult]]:
-    """Play episodes on all ranks, each with luck of its own: summary and all results, for everyone."""
-    parts = world.gather(evaluator.play(policy, progress, luck=world.rank))
-    results = [result for part in parts for result in part]
-    return summarize_episodes(results), results
-
-
-def evaluate_together(
-    evaluator: Evaluator, policy: ActorCritic, sharded: bool, world: World, progress: Progress | None = None
-) -> tuple[dict[str, Any], list[ClipResult]]:
-    """Evaluate all clips of all ranks, each its own part: summary and results in the clips' order, for everyone.
-
-    Args:
-        evaluator: of this rank.
-        policy: the same on all ranks.
-        sharded: the library of each rank holds only its own part of the clips.
-        world: the ranks.
-        progress: told of this rank's part.
-    """
-    own = range(evaluator.env.library.num_clips)
-    if not sharded:
-        own = own[world.rank :: world.size]
-    parts = world.gather(evaluator.play(policy, own, progress))
-    longest = max(len(part) for part in parts)
-    results = [part[index] for index in range(longest) for part in parts if index < len(part)]
-    return summarize(results), results
 
 
 def memory_use(device: torch.device) -> dict[str, float]:

@@ -11,7 +11,7 @@ from puffer_phc.factory import make_env, make_robot
 from puffer_phc.motions.clip import MotionClip
 from puffer_phc.motions.library import MotionLibrary
 from puffer_phc.policies.actor_critic import ActorCritic
-from puffer_phc.training.trainer import _score
+from puffer_phc.training.judging import score_of
 
 CFG = Config(
     base=BaseConfig(device="cpu", threads=1),
@@ -46,9 +46,9 @@ def test_the_test_return_is_the_mean_return_of_an_episode():
     summary = summarize_episodes(results)
     assert 3.0 < summary["test_return"] < 12.0
     assert summary["test_return"] == pytest.approx(float(total.mean()), rel=1e-4)
-    assert _score(summary, by_return=True) == (summary["test_return"], 0.0)
+    assert score_of(summary, by_return=True) == (summary["test_return"], 0.0)
     longer = summarize_episodes([replace(result, steps=result.steps + 1) for result in results])
-    assert _score(longer, by_return=True) > _score(summary, by_return=True)
+    assert score_of(longer, by_return=True) > score_of(summary, by_return=True)
 
 
 def test_a_video_shows_the_reference_too():

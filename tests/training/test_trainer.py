@@ -17,7 +17,7 @@ from puffer_phc.evaluation.evaluator import Evaluator
 from puffer_phc.training import checkpoint
 from puffer_phc.training.dashboard import Lines, make_dashboard
 from puffer_phc.training.run_folder import RunFolder
-from puffer_phc.training.trainer import Trainer, _confirmed
+from puffer_phc.training.trainer import Trainer
 
 PER_ITERATION = 64
 
@@ -221,12 +221,6 @@ def test_a_checkpoint_restores_all_that_was_learned(make_learner, tmp_path):
     assert other.ppo.optimizer.param_groups[0]["lr"].item() == pytest.approx(saved["learning_rate"].item())
 
 
-def test_a_new_best_is_the_mean_of_two_evaluations():
-    better, worse = iter([(1.0, -30.0)]), iter([])
-    assert _confirmed((0.5, -20.0), None, lambda: next(better)) == (0.75, -25.0)
-    assert _confirmed((0.5, -20.0), (0.5, -19.0), lambda: next(worse)) == (0.5, -20.0)
-
-
 @pytest.mark.parametrize(("chancy", "evaluations"), [(False, [1, 2]), (True, [2, 3])])
 def test_where_chance_has_a_part_a_new_best_is_evaluated_twice(
     make_learner, tmp_path, monkeypatch, chancy, evaluations
@@ -242,6 +236,16 @@ def test_where_chance_has_a_part_a_new_best_is_evaluated_twice(
     trainer.folder.close()
     assert (tmp_path / "run" / "checkpoints" / checkpoint.BEST).is_file()
     assert trainer._best[0] in (0.0, 1.0)
+    found = json.loads((tmp_path / "run" / "eval" / "summary.json").read_text())
+    assert (found["extra"], found["clips_succeeded"]) == ({"steps": 0}, trainer._best[0])
+
+
+def test_what_the_best_did_stays_when_a_worse_one_is_evaluated(make_learner, tmp_path):
+    trainer = make_trainer(make_learner, tmp_path / "run")
+    trainer._best = (2.0, 0.0)  # better than any
+    trainer.evaluate(0.0, Lines(Console(quiet=True)))
+    trainer.folder.close()
+    assert not (tmp_path / "run" / "eval").exists()
 
 
 def test_time_and_samples_both_end_a_run(make_learner, tmp_path):
