@@ -62,8 +62,18 @@ def test_perfect_runs_measure_one():
     problem = PROBLEMS[0]()
     costs, scores = problem.ideal()
     numbers = measure(Record(costs, scores, scores, 3), problem)
-    assert numbers[:4] == pytest.approx((1.0, 1.0, 1.0, 1.0))
-    assert numbers[4:] == pytest.approx((costs.sum() / costs.max(), 3.0))
+    assert numbers[:5] == pytest.approx((1.0, 1.0, 1.0, 1.0, 1.0))
+    assert numbers[5:] == pytest.approx((costs.sum() / costs.max(), 3.0))
+
+
+def test_a_run_counts_only_for_budgets_that_pay_for_it():
+    problem = PROBLEMS[0]()
+    costs, scores = problem.ideal()
+    dear = costs == costs.max()
+    only_dear = Record(costs[dear], scores[dear], scores[dear], 0)
+    _, at_cost, *levels, _, _ = measure(only_dear, problem)
+    assert at_cost == pytest.approx(1.0 / 21.0)  # of 21 budgets, the whole alone
+    assert levels == pytest.approx([0.0, 0.0, 1.0])
 
 
 @pytest.mark.parametrize("count", [2, 3, 5, 20])
