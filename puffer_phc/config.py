@@ -141,7 +141,7 @@ class TrainConfig(PPOConfig):
         final_kl: share of target_kl left at the end of the run; it falls linearly, so that the policy settles.
         eval_interval: seconds between evaluations of all clips; 0 for none but the last.
         checkpoint_interval: seconds between checkpoints.
-        capture: record a control step on a GPU as one CUDA graph; false runs the same code step by step, for debugging.
+        capture: record control steps on a GPU as one CUDA graph; false runs the same code step by step, for debugging.
         reward_scale: multiplies rewards in learning; 0 is auto: 1 - gamma.
         norm_samples: samples after which the observations' statistics stay as they are; 0 for never.
         exp_prob_begin, exp_prob_end: probability that an action is a sample and not the mean, at first and at last;
